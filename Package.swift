@@ -1,0 +1,102 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Targets stand in the order in which a token meets them (docs/way-of-a-token.md).
+// Folders carry short names and targets the prefix: a module and a type of one name cannot be told apart.
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+func swiftTarget(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(
+        name: "Perseus\(name)", dependencies: dependencies, path: "Sources/\(name)",
+        swiftSettings: settings)
+}
+
+func swiftTests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests",
+        swiftSettings: settings)
+}
+
+let package = Package(
+    name: "perseus",
+    products: [
+        .executable(name: "perseus", targets: ["perseus"])
+    ],
+    targets: [
+        // Layouts of memory that more than one party sees.
+        .target(name: "CPerseusABI"),
+        // Pause, affinity, atomics on memory we do not own.
+        .target(name: "CPerseusShims"),
+        // Quantities, clock, seeded random, trace events, errors.
+        swiftTarget("Primitives", ["CPerseusShims"]),
+        // Symmetric heap and regions.
+        swiftTarget("Memory", ["CPerseusABI", "PerseusPrimitives"]),
+        // Shapes, routers, plan, combine, reference layer: stages 1-3 and 10.
+        swiftTarget("MoE", ["CExpertKernels", "PerseusPrimitives"]),
+        // Published checkpoints: safetensors and model configurations.
+        swiftTarget("Checkpoints", ["PerseusMoE", "PerseusPrimitives"]),
+        // SIMD microkernels in C, and their Swift face: stage 9.
+        .target(name: "CExpertKernels"),
+        swiftTarget("ExpertKernels", ["CExpertKernels", "PerseusMoE", "PerseusPrimitives"]),
+        // Stage 4: commands from the kernel to the proxy.
+        swiftTarget("CommandRing", ["CPerseusABI", "CPerseusShims", "PerseusPrimitives"]),
+        // Stage 7: the NIC contract.
+        swiftTarget("Transport", ["CPerseusABI", "CPerseusShims", "PerseusPrimitives"]),
+        // Stages 5 and 6: drain, order, post.
+        swiftTarget(
+            "Proxy", ["CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusTransport",
+                "PerseusPrimitives"]),
+        // A NIC in software: the default transport.
+        swiftTarget(
+            "SoftNIC", ["CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusTransport",
+                "PerseusPrimitives"]),
+        // Roles of stages 1-4 and 8-10 as state machines.
+        swiftTarget(
+            "Megakernel", ["CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusMemory",
+                "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives"]),
+        // Threads and virtual time; cost model, profiles, fault plans, checkers.
+        swiftTarget(
+            "Runners", ["CPerseusABI", "CPerseusShims", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
+                "PerseusCommandRing", "PerseusTransport", "PerseusMemory", "PerseusMoE",
+                "PerseusExpertKernels", "PerseusPrimitives"]),
+        // Baselines in C that benchmarks are measured against.
+        .target(name: "CBenchmarkBaselines", dependencies: ["CPerseusABI"]),
+        swiftTarget(
+            "Benchmarks", ["CBenchmarkBaselines", "CExpertKernels", "CPerseusABI", "CPerseusShims",
+                "PerseusCommandRing", "PerseusProxy", "PerseusTransport", "PerseusMoE",
+                "PerseusExpertKernels", "PerseusPrimitives"]),
+        // Arguments, reports, tables, atomic files, doctor.
+        swiftTarget("CommandLine", ["CPerseusShims", "PerseusPrimitives"]),
+        .executableTarget(
+            name: "perseus",
+            dependencies: ["PerseusCommandLine", "PerseusRunners", "PerseusBenchmarks",
+                "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
+                "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport"],
+            path: "Sources/perseus", swiftSettings: settings),
+        swiftTests("Primitives", ["PerseusPrimitives"]),
+        swiftTests("MoE", ["PerseusMoE", "PerseusCheckpoints", "PerseusPrimitives"]),
+        swiftTests(
+            "ExpertKernels", ["PerseusExpertKernels", "CExpertKernels", "PerseusMoE",
+                "PerseusPrimitives"]),
+        swiftTests(
+            "CommandRing", ["PerseusCommandRing", "CPerseusABI", "CPerseusShims",
+                "PerseusPrimitives"]),
+        swiftTests(
+            "Proxy", ["PerseusProxy", "PerseusCommandRing", "PerseusTransport", "CPerseusABI",
+                "PerseusPrimitives"]),
+        swiftTests(
+            "SoftNIC", ["PerseusSoftNIC", "PerseusTransport", "CPerseusABI", "PerseusPrimitives"]),
+        swiftTests(
+            "Runners", ["PerseusRunners", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
+                "PerseusTransport", "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels",
+                "PerseusPrimitives"]),
+        swiftTests("CommandLine", ["PerseusCommandLine", "PerseusPrimitives"]),
+        swiftTests("Tidy", []),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

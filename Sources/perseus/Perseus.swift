@@ -1,0 +1,4 @@
+@main
+struct Perseus {
+    static func main() {}
+}
