@@ -1,0 +1,153 @@
+// The JSON report of `perseus bench`: results, what they are compared with, and their context.
+
+import Foundation
+
+/// A parameter's value as it stands in the report.
+public enum BenchmarkParameter: Sendable, Equatable, Codable {
+    case integer(Int)
+    case real(Double)
+    case text(String)
+    case flag(Bool)
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let value = try? container.decode(Bool.self) {
+            self = .flag(value)
+        } else if let value = try? container.decode(Int.self) {
+            self = .integer(value)
+        } else if let value = try? container.decode(Double.self) {
+            self = .real(value)
+        } else {
+            self = .text(try container.decode(String.self))
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .integer(let value): try container.encode(value)
+        case .real(let value): try container.encode(value)
+        case .text(let value): try container.encode(value)
+        case .flag(let value): try container.encode(value)
+        }
+    }
+}
+
+/// What a result is measured against, in the result's unit and from the same run.
+public struct BenchmarkBaseline: Sendable, Equatable, Codable {
+    public var name: String
+    public var value: Double
+
+    public init(name: String, value: Double) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// One measured line of a report.
+public struct BenchmarkResult: Sendable, Equatable, Codable {
+    public var name: String
+    public var parameters: [String: BenchmarkParameter]
+    /// Unit of `value`, `median`, `p99` and `baseline`, for example `ns` or `GFLOP/s`.
+    public var unit: String
+    /// The third-fastest repetition, expressed in `unit`.
+    public var value: Double
+    public var median: Double
+    /// The slow tail: for a rate this is the low end.
+    public var p99: Double
+    public var repetitions: Int
+    public var baseline: BenchmarkBaseline?
+    /// `value` against the baseline; above 1 means better than the baseline.
+    public var ratio: Double?
+    /// Of the computed data, so that the work cannot be optimised away; equal work has equal checksums.
+    public var checksum: String
+
+    /// A result in nanoseconds: smaller is better.
+    public init(
+        name: String, parameters: [String: BenchmarkParameter] = [:],
+        nanoseconds: BenchmarkStatistics,
+        baseline: BenchmarkBaseline? = nil, checksum: UInt64
+    ) {
+        self.init(
+            name: name, parameters: parameters, unit: "ns", statistics: nanoseconds,
+            baseline: baseline,
+            checksum: checksum, convert: { $0 })
+        ratio = baseline.map { $0.value / nanoseconds.thirdFastest }
+    }
+
+    /// A rate from durations: `amount` units of work per repetition, larger is better.
+    ///
+    /// - Parameter amount: work per repetition such that amount / nanoseconds is in `unit`
+    ///   (floating-point operations give GFLOP/s, bytes give GB/s).
+    public init(
+        name: String, parameters: [String: BenchmarkParameter] = [:], unit: String, amount: Double,
+        nanoseconds: BenchmarkStatistics, baseline: BenchmarkBaseline? = nil, checksum: UInt64
+    ) {
+        self.init(
+            name: name, parameters: parameters, unit: unit, statistics: nanoseconds,
+            baseline: baseline,
+            checksum: checksum, convert: { amount / $0 })
+        ratio = baseline.map { value / $0.value }
+    }
+
+    private init(
+        name: String, parameters: [String: BenchmarkParameter], unit: String,
+        statistics: BenchmarkStatistics, baseline: BenchmarkBaseline?, checksum: UInt64,
+        convert: (Double) -> Double
+    ) {
+        self.name = name
+        self.parameters = parameters
+        self.unit = unit
+        self.value = convert(statistics.thirdFastest)
+        self.median = convert(statistics.median)
+        self.p99 = convert(statistics.p99)
+        self.repetitions = statistics.repetitions
+        self.baseline = baseline
+        self.ratio = nil
+        self.checksum = "0x" + String(checksum, radix: 16)
+    }
+}
+
+/// Where and when a report was measured.
+public struct BenchmarkContext: Sendable, Equatable, Codable {
+    /// Commit of the source tree, `unknown` outside a checkout.
+    public var commit: String
+    public var dirty: Bool
+    public var host: String
+    public var cpu: String
+    public var cores: Int
+    public var swift: String
+    /// Build configuration: `release` or `debug`.
+    public var flags: String
+    public var governor: String?
+    public var addressRandomization: Bool?
+    /// ISO 8601, UTC.
+    public var date: String
+}
+
+/// The JSON object that `--json` writes; readers ignore fields they do not know.
+public struct BenchmarkReport: Sendable, Equatable, Codable {
+    public var schema: Int = 1
+    public var command: String
+    public var context: BenchmarkContext
+    public var results: [BenchmarkResult]
+    /// What a reader must know and no field says, for example a baseline that is not installed.
+    public var notes: [String]
+
+    public init(
+        command: String, context: BenchmarkContext = .current(), results: [BenchmarkResult],
+        notes: [String] = []
+    ) {
+        self.command = command
+        self.context = context
+        self.results = results
+        self.notes = notes
+    }
+
+    /// The report as JSON with sorted keys and a final newline.
+    public func json() throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        return try encoder.encode(self) + Data("\n".utf8)
+    }
+}
