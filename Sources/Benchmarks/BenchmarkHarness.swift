@@ -32,7 +32,8 @@ public struct BenchmarkContender {
     /// Runs one repetition and returns its samples, usually one duration in nanoseconds.
     public let measure: () throws -> [Double]
 
-    /// A body that reports its own samples (latencies per operation, or a duration without its set-up).
+    /// A body that reports its own samples (latencies per operation, or a duration without its
+    /// set-up).
     public init(_ name: String, samples measure: @escaping () throws -> [Double]) {
         self.name = name
         self.measure = measure
@@ -55,8 +56,9 @@ public func monotonicNanoseconds() -> UInt64 {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
-/// Runs every contender once per round, in an order drawn anew from `seed` each round, so that drift of
-/// the machine (frequency, neighbours) falls on all of them alike. One unrecorded warm-up round goes first.
+/// Runs every contender once per round, in an order drawn anew from `seed` each round, so that
+/// drift of the machine (frequency, neighbours) falls on all of them alike. One unrecorded warm-up
+/// round goes first.
 ///
 /// - Returns: statistics in the order of `contenders`.
 /// - Precondition: `repetitions` is at least 1; reports that are published use 8 or more.
@@ -79,7 +81,8 @@ public func measureInterleaved(
     return samples.map { BenchmarkStatistics(samples: $0) }
 }
 
-/// Lays out rows as columns: the first column left-aligned, the others right-aligned, three blanks between.
+/// Lays out rows as columns: the first column left-aligned, the others right-aligned, three blanks
+/// between.
 public func benchmarkTable(_ rows: [[String]]) -> [String] {
     let columnCount = rows.map(\.count).max() ?? 0
     let widths = (0..<columnCount).map { column in

@@ -59,7 +59,8 @@ public struct BenchmarkResult: Sendable, Equatable, Codable {
     public var baseline: BenchmarkBaseline?
     /// `value` against the baseline; above 1 means better than the baseline.
     public var ratio: Double?
-    /// Of the computed data, so that the work cannot be optimised away; equal work has equal checksums.
+    /// Of the computed data, so that the work cannot be optimised away; equal work has equal
+    /// checksums.
     public var checksum: String
 
     /// A result in nanoseconds: smaller is better.

@@ -8,7 +8,7 @@
 
 #include "expert_kernel_variants.h"
 
-#pragma clang attribute push(                                                                        \
+#pragma clang attribute push(                                                                      \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
 
 #define KERNEL_NAME expert_kernel_avx512bf16
@@ -36,7 +36,8 @@ static inline __attribute__((always_inline)) weights load_weights(const uint16_t
 
 static inline __attribute__((always_inline)) floats multiply_accumulate(
     floats sum, operand left, weights right) {
-    return (floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)left), (__m512bh)right);
+    __m512i pairs = _mm512_set1_epi32((int)left);
+    return (floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)pairs, (__m512bh)right);
 }
 
 #include "expert_kernel_template.h"

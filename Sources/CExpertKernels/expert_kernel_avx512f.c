@@ -8,7 +8,7 @@
 
 #include "expert_kernel_variants.h"
 
-#pragma clang attribute push(                                                                        \
+#pragma clang attribute push(                                                                      \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
 
 #define KERNEL_NAME expert_kernel_avx512f

@@ -31,8 +31,8 @@ void perseus_expert_multiply_rows(
 
 void perseus_expert_multiply_contiguous(
     const struct perseus_expert_kernel *kernel, const struct perseus_expert_shape *shape,
-    const void *packed, const uint16_t *input, ptrdiff_t input_stride, int row_count, uint16_t *output,
-    ptrdiff_t output_stride, void *scratch) {
+    const void *packed, const uint16_t *input, ptrdiff_t input_stride, int row_count,
+    uint16_t *output, ptrdiff_t output_stride, void *scratch) {
     const uint16_t *rows[PERSEUS_EXPERT_MAX_ROWS];
     uint16_t *outputs[PERSEUS_EXPERT_MAX_ROWS];
     for (int row = 0; row < row_count; row++) {

@@ -1,5 +1,5 @@
-// Any processor: four lanes of the compiler's vector extension, product and sum rounded separately, so that
-// every machine computes the same bits.
+// Any processor: four lanes of the compiler's vector extension, product and sum rounded separately,
+// so that every machine computes the same bits.
 
 #include <stdint.h>
 #include <string.h>

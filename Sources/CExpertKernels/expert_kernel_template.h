@@ -3,9 +3,10 @@
 //   K_STEP (elements of k per operand), OPERATIONS_PER_LANE (of one multiply_accumulate),
 //   the types floats, weights and operand, and make_operand, load_weights, multiply_accumulate.
 //
-// Packed weights: panels of PANEL_COLUMNS columns; inside a panel k runs in steps of K_STEP, and a step
-// holds K_STEP elements of each column. A gate-and-up panel has LANES gate columns and then the LANES up
-// columns of the same intermediate elements, so that the activation happens where the sums are.
+// Packed weights: panels of PANEL_COLUMNS columns; inside a panel k runs in steps of K_STEP, and a
+// step holds K_STEP elements of each column. A gate-and-up panel has LANES gate columns and then
+// the LANES up columns of the same intermediate elements, so that the activation happens where the
+// sums are.
 
 #include "expert_vector_math.h"
 #include "perseus_expert_kernels.h"
@@ -53,7 +54,8 @@ static size_t packed_byte_count(const struct perseus_expert_shape *shape) {
 
 // MARK: Packing
 
-/// Copies up to `count` rows of `source` [rows, k_count] into columns of a panel from `first_column`.
+/// Copies up to `count` rows of `source` [rows, k_count] into columns of a panel from
+/// `first_column`.
 static void pack_columns(
     const uint16_t *source, int count, int k_count, int first_column, uint16_t *panel) {
     // 32 elements of k at a time: one cache line of each row is read whole.
@@ -62,8 +64,8 @@ static void pack_columns(
         for (int column = 0; column < count; column++) {
             const uint16_t *row = source + (size_t)column * k_count;
             for (int k = k_tile; k < k_end; k += K_STEP) {
-                uint16_t *target = panel + (size_t)k * PANEL_COLUMNS + (first_column + column) * K_STEP;
-                memcpy(target, row + k, K_STEP * sizeof *target);
+                uint16_t *step = panel + (size_t)k * PANEL_COLUMNS;
+                memcpy(step + (first_column + column) * K_STEP, row + k, K_STEP * sizeof *row);
             }
         }
     }
@@ -137,8 +139,8 @@ static void pack_rows(const uint16_t *const *rows, int row_count, int step_count
 
 // MARK: Hot path
 
-/// sums[row, column] = Σ_k left[row, k] · panel[k, column], k ascending. `row_count` is a constant wherever
-/// this is inlined, so the sums live in registers.
+/// sums[row, column] = Σ_k left[row, k] · panel[k, column], k ascending. `row_count` is a constant
+/// wherever this is inlined, so the sums live in registers.
 VECTOR_FUNCTION void accumulate(
     const operand *restrict left, int row_count, const uint16_t *restrict panel, int step_count,
     floats (*restrict sums)[2]) {
@@ -165,9 +167,9 @@ VECTOR_FUNCTION void accumulate(
     }
 }
 
-#define ACCUMULATE_CASE(rows)                                                                        \
-    case rows:                                                                                       \
-        accumulate(left, rows, panel, step_count, sums);                                             \
+#define ACCUMULATE_CASE(rows)                                                                      \
+    case rows:                                                                                     \
+        accumulate(left, rows, panel, step_count, sums);                                           \
         break;
 
 /// One block of 1 ... BLOCK_ROWS rows against one panel.
@@ -260,7 +262,8 @@ static void multiply_down(
     int step_count = shape->intermediate / K_STEP;
     for (int index = 0; index < layout->down_panels; index++) {
         int column = index * PANEL_COLUMNS;
-        int columns = shape->hidden - column < PANEL_COLUMNS ? shape->hidden - column : PANEL_COLUMNS;
+        int left_over = shape->hidden - column;
+        int columns = left_over < PANEL_COLUMNS ? left_over : PANEL_COLUMNS;
         for (int block = 0; block < block_count(row_count); block++) {
             int first = block_start(block, row_count);
             int count = block_start(block + 1, row_count) - first;

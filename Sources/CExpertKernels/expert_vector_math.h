@@ -1,5 +1,5 @@
-// Activation and rounding on vectors of LANES floats: the same operations in the same order for every
-// instruction set. The including file defines LANES and `floats`.
+// Activation and rounding on vectors of LANES floats: the same operations in the same order for
+// every instruction set. The including file defines LANES and `floats`.
 
 #include <stdint.h>
 
@@ -27,8 +27,8 @@ VECTOR_FUNCTION floats at_least(floats value, float bound) {
 
 /// exp for -87 <= x <= 87 within 2 units in the last place; NaN gives NaN.
 ///
-/// x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts so that r is exact enough, and the degree-7
-/// polynomial of the Cephes library for exp(r).
+/// x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts so that r is exact enough, and the
+/// degree-7 polynomial of the Cephes library for exp(r).
 VECTOR_FUNCTION floats exponential(floats x) {
     // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the significand.
     const float shifter = 12582912.0f;
@@ -43,13 +43,14 @@ VECTOR_FUNCTION floats exponential(floats x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    // 0x4B400000 is the shifter; what lies above it is n. For NaN the scale is arbitrary and p stays NaN.
+    // 0x4B400000 is the shifter; what lies above it is n. For NaN the scale is arbitrary and p
+    // stays NaN.
     words scale = ((words)shifted - 0x4B400000u + 127u) << 23;
     return p * (floats)scale;
 }
 
-/// value * sigmoid(slope * value). Below -87 the sigmoid, there under 2e-38, counts as 0, and the value is
-/// kept finite: the limit is a zero and not infinity times zero.
+/// value * sigmoid(slope * value). Below -87 the sigmoid, there under 2e-38, counts as 0, and the
+/// value is kept finite: the limit is a zero and not infinity times zero.
 VECTOR_FUNCTION floats gated(floats value, float slope) {
     floats x = value * slope;
     floats sigmoid = 1.0f / (1.0f + exponential(-at_most(at_least(x, -87.0f), 87.0f)));

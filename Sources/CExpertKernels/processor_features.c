@@ -1,4 +1,5 @@
-// CPUID says what the processor has, XGETBV which registers the operating system saves: both must agree.
+// CPUID says what the processor has, XGETBV which registers the operating system saves: both must
+// agree.
 
 #include "processor_features.h"
 
@@ -30,7 +31,8 @@ struct processor_features detect_processor_features(void) {
     const uint32_t avx2 = 1u << 5, f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     uint32_t last_subleaf = eax;
     features.avx2_fma = has_bits(ebx, avx2);
-    features.avx512 = features.avx2_fma && has_bits(ebx, f | dq | bw | vl) && has_bits(saved, zmm_state);
+    features.avx512 = features.avx2_fma && has_bits(ebx, f | dq | bw | vl)
+        && has_bits(saved, zmm_state);
     if (features.avx512 && last_subleaf >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) {
         const uint32_t bf16 = 1u << 5;
         features.avx512_bf16 = has_bits(eax, bf16);

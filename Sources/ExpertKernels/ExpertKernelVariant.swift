@@ -6,14 +6,16 @@ import CExpertKernels
 public enum ExpertActivation: Sendable, Equatable {
     /// silu(gate) · up
     case silu
-    /// (clamp(up, -limit, limit) + 1) · g · sigmoid(alpha · g) with g = min(gate, limit), as GPT-OSS has it.
+    /// (clamp(up, -limit, limit) + 1) · g · sigmoid(alpha · g) with g = min(gate, limit), as
+    /// GPT-OSS has it.
     case clampedSwiGLU(alpha: Float, limit: Float)
 }
 
 /// One implementation of the expert kernels.
 ///
-/// All of them are row-invariant (see `PackedExperts`). `avx512f` and `avx2` produce the same bits; `portable`
-/// produces the same bits on every machine; `avx512bf16` adds products in pairs and agrees within rounding.
+/// All of them are row-invariant (see `PackedExperts`). `avx512f` and `avx2` produce the same bits;
+/// `portable` produces the same bits on every machine; `avx512bf16` adds products in pairs and
+/// agrees within rounding.
 public enum ExpertKernelVariant: String, CaseIterable, Sendable {
     case avx512bf16, avx512f, avx2, portable
 

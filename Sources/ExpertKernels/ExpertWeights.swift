@@ -28,7 +28,8 @@ public struct ExpertDimensions: Sendable, Equatable {
 
 /// One expert's weights, row-major, as bfloat16 bits; biases as Float, nil when the model has none.
 ///
-/// A view: whoever called `allocate` deallocates. Contents are undefined until a source has filled all of it.
+/// A view: whoever called `allocate` deallocates. Contents are undefined until a source has filled
+/// all of it.
 public struct ExpertWeightBuffer {
     /// [intermediate, hidden]
     public let gate: UnsafeMutableBufferPointer<BFloat16Bits>

@@ -3,7 +3,8 @@
 import Glibc
 import PerseusPrimitives
 
-/// Zero-filled, page-aligned memory with huge pages where the system grants them; unmapped in `deinit`.
+/// Zero-filled, page-aligned memory with huge pages where the system grants them; unmapped in
+/// `deinit`.
 struct MappedMemory: ~Copyable {
     let address: UnsafeMutableRawPointer
     let byteCount: Int
@@ -30,13 +31,14 @@ struct MappedMemory: ~Copyable {
     }
 }
 
-/// - Throws: `.environment` when `needed` exceeds `available`. Asked before mapping: overcommitted memory is
-///   not refused but ends in the process being killed while it fills the pages.
+/// - Throws: `.environment` when `needed` exceeds `available`. Asked before mapping: overcommitted
+///   memory is not refused but ends in the process being killed while it fills the pages.
 func requireMemory(_ needed: Int, available: Int, purpose: String) throws {
     if needed > available {
         throw PerseusError(
             .environment,
-            "needs \(readableByteCount(needed)) for \(purpose), \(readableByteCount(available)) available"
+            "needs \(readableByteCount(needed)) for \(purpose), "
+                + "\(readableByteCount(available)) available"
         )
     }
 }
@@ -49,7 +51,8 @@ func readableByteCount(_ byteCount: Int) -> String {
     return "\(tenths / 10).\(tenths % 10) \(unit)"
 }
 
-/// Bytes this process can still take: the machine's MemAvailable, or less if a control group says so.
+/// Bytes this process can still take: the machine's MemAvailable, or less if a control group says
+/// so.
 func availableMemory() -> Int {
     let machine = fileText("/proc/meminfo").flatMap { field("MemAvailable:", in: $0) }
     return min(machine.map { $0 * 1024 } ?? .max, availableInControlGroups())

@@ -5,13 +5,15 @@ import PerseusPrimitives
 
 /// Computes y = W_down · act(W_gate · x, W_up · x) for rows of bfloat16.
 ///
-/// Numbers: binary32 accumulation over ascending k; the activated intermediate and the output are rounded
-/// once each, to nearest even. NaN inputs give NaN outputs in their row.
+/// Numbers: binary32 accumulation over ascending k; the activated intermediate and the output are
+/// rounded once each, to nearest even. NaN inputs give NaN outputs in their row.
 ///
-/// **Row invariance:** the bits of an output row depend on that row, its expert and the variant only: not on
-/// how many rows are multiplied together, on the row's position, or on what the other rows hold.
+/// **Row invariance:** the bits of an output row depend on that row, its expert and the variant
+/// only: not on how many rows are multiplied together, on the row's position, or on what the other
+/// rows hold.
 ///
-/// Threading: immutable after `init`; `multiply` may run on any number of threads, each with its own scratch.
+/// Threading: immutable after `init`; `multiply` may run on any number of threads, each with its
+/// own scratch.
 public final class PackedExperts: @unchecked Sendable {
     /// Most rows of one multiplication: two segments of 64.
     public static let maximumRows = Int(PERSEUS_EXPERT_MAX_ROWS)
@@ -33,10 +35,11 @@ public final class PackedExperts: @unchecked Sendable {
 
     /// Loads and packs every expert of `source`.
     ///
-    /// - Parameter threads: how many experts are loaded and packed at once; no effect on the result.
-    /// - Throws: `.badInput` for sizes that are not multiples of 8; `.environment` when the machine lacks the
-    ///   variant or the memory (checked before any is taken); whatever the source throws, for the lowest
-    ///   expert that failed.
+    /// - Parameter threads: how many experts are loaded and packed at once; no effect on the
+    ///   result.
+    /// - Throws: `.badInput` for sizes that are not multiples of 8; `.environment` when the machine
+    ///   lacks the variant or the memory (checked before any is taken); whatever the source throws,
+    ///   for the lowest expert that failed.
     public convenience init(
         source: some ExpertWeightSource, activation: ExpertActivation,
         variant: ExpertKernelVariant = .best, threads: Int = 2
@@ -109,7 +112,8 @@ public final class PackedExperts: @unchecked Sendable {
     ///   - input: [rows, hidden], rows `inputStride` elements apart.
     ///   - rows: 1 ... `maximumRows`.
     ///   - output: [rows, hidden], rows `outputStride` elements apart; overlaps no input.
-    ///   - scratch: `scratchByteCount` bytes aligned to 64, of this caller alone; contents irrelevant.
+    ///   - scratch: `scratchByteCount` bytes aligned to 64, of this caller alone; contents
+    ///     irrelevant.
     public func multiply(
         expert: Int, input: UnsafePointer<BFloat16Bits>, inputStride: Int, rows: Int,
         output: UnsafeMutablePointer<BFloat16Bits>, outputStride: Int,
@@ -122,14 +126,16 @@ public final class PackedExperts: @unchecked Sendable {
             outputStride, scratch)
     }
 
-    /// Multiplies rows that lie anywhere, for example two segments of different sources: the weights are
-    /// streamed once for all of them. Allocates nothing.
+    /// Multiplies rows that lie anywhere, for example two segments of different sources: the
+    /// weights are streamed once for all of them. Allocates nothing.
     ///
     /// - Parameters:
     ///   - rowPointers: `rows` addresses of [hidden] inputs.
     ///   - rows: 1 ... `maximumRows`.
-    ///   - outputPointers: `rows` addresses of [hidden] outputs; they overlap neither inputs nor each other.
-    ///   - scratch: `scratchByteCount` bytes aligned to 64, of this caller alone; contents irrelevant.
+    ///   - outputPointers: `rows` addresses of [hidden] outputs; they overlap neither inputs nor
+    ///     each other.
+    ///   - scratch: `scratchByteCount` bytes aligned to 64, of this caller alone; contents
+    ///     irrelevant.
     public func multiply(
         expert: Int, rowPointers: UnsafePointer<UnsafePointer<BFloat16Bits>>, rows: Int,
         outputPointers: UnsafePointer<UnsafeMutablePointer<BFloat16Bits>>,
@@ -142,7 +148,8 @@ public final class PackedExperts: @unchecked Sendable {
         let outputs = UnsafeRawPointer(outputPointers)
             .assumingMemoryBound(to: UnsafeMutablePointer<BFloat16Bits>?.self)
         perseus_expert_multiply_rows(
-            kernel, shape, packed(expert), inputs, Int32(truncatingIfNeeded: rows), outputs, scratch)
+            kernel, shape, packed(expert), inputs, Int32(truncatingIfNeeded: rows), outputs, scratch
+        )
     }
 
     private func check(expert: Int, rows: Int, scratch: UnsafeMutableRawPointer) {

@@ -116,7 +116,8 @@ struct ReferenceExpert {
 /// Nil when `output` agrees with the reference, else what disagrees.
 ///
 /// Per element: one rounding to bfloat16 (2^-8 relative) and intermediates that round the other way
-/// (2^-8 of the terms' magnitudes, rarely more than one). Over all: relative Frobenius error below 5e-3.
+/// (2^-8 of the terms' magnitudes, rarely more than one). Over all: relative Frobenius error below
+/// 5e-3.
 func disagreement(
     _ output: [BFloat16Bits], _ reference: [(value: Double, magnitude: Double)]
 ) -> String? {
