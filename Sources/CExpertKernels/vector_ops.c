@@ -19,6 +19,8 @@
 
 // MARK: Choice of the instruction set
 
+#if defined(__x86_64__)
+
 enum vector_width { WIDTH_UNKNOWN = 0, WIDTH_BASE, WIDTH_AVX2, WIDTH_AVX512 };
 
 /// Asked once; threads that ask at the same time get and store the same answer.
@@ -34,7 +36,6 @@ static enum vector_width vector_width(void) {
 }
 
 /// Defines `name`, which runs `name_body` compiled for the best instruction set of this machine.
-#if defined(__x86_64__)
 #define DEFINE_FOR_EVERY_WIDTH(name, parameters, arguments)                                        \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))                                  \
     static void name##_avx512 parameters { name##_body arguments; }                                \
@@ -47,9 +48,12 @@ static enum vector_width vector_width(void) {
             default: name##_body arguments; break;                                                 \
         }                                                                                          \
     }
+
 #else
+
 #define DEFINE_FOR_EVERY_WIDTH(name, parameters, arguments)                                        \
     void name parameters { name##_body arguments; }
+
 #endif
 
 // MARK: bfloat16
