@@ -13,7 +13,9 @@ void perseus_yield(void) {
 
 void perseus_sleep_nanoseconds(uint64_t nanoseconds) {
     struct timespec left = {
-        .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)};
+        .tv_sec = (time_t)(nanoseconds / 1000000000u),
+        .tv_nsec = (long)(nanoseconds % 1000000000u),
+    };
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
 }

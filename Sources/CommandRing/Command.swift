@@ -126,8 +126,8 @@ public struct Command: BitwiseCopyable, Equatable, Sendable {
         encodeWordAccess(.atomicAdd, destination, target, count: 0, local: addend, flags)
     }
 
-    /// Asks for completion-board entry `boardIndex` once all earlier operations to `destination`, or to
-    /// `everyDestination`, have completed.
+    /// Asks for completion-board entry `boardIndex` once all earlier operations to `destination`,
+    /// or to `everyDestination`, have completed.
     @inlinable @inline(__always)
     public static func quiet(destination: Int = everyDestination, boardIndex: Int) -> Command {
         precondition(boardIndex >= 0 && boardIndex >> 35 == 0, "Command: board index over 35 bits")

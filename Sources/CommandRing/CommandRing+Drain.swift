@@ -38,9 +38,11 @@ public struct CommandRingConsumer: ~Copyable, @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - command: the header, parity clear; unchanged when the result is false.
-    ///   - operands: room for 1024 words; receives `command.wordCount` words, rounded up to even, of a signalBlock.
+    ///   - operands: room for 1024 words; receives `command.wordCount` words, rounded up to even,
+    ///   of a signalBlock.
     /// - Returns: false when no complete command is waiting.
-    /// - Complexity: O(slots of the command); a producer that stops between two slots costs no waiting here.
+    /// - Complexity: O(slots of the command); a producer that stops between two slots is never
+    ///   waited for.
     @_noLocks
     @inlinable @inline(__always)
     public mutating func next(
@@ -88,7 +90,8 @@ extension CommandRing {
     func observe(at position: UInt64) -> Command? {
         let first = observeFirstWord(at: position)
         guard isPublished(first, at: position) else { return nil }
-        // Always passes where the first word was released behind the second; a torn store is seen here.
+        // Always passes where the first word was released behind the second; a torn store is seen
+        // here.
         let second = observeSecondWord(at: position)
         guard isPublished(second, at: position) else { return nil }
         return Command(first: first & ~(1 &<< 63), second: second & ~(1 &<< 63))
@@ -100,8 +103,8 @@ extension CommandRing {
         perseus_load_acquire(slot(at: position))
     }
 
-    /// Acquires as well: where producers publish by one unordered 16-byte store, the halves may arrive in
-    /// any order, and each has to carry the payload's visibility.
+    /// Acquires as well: where producers publish by one unordered 16-byte store, the halves may
+    /// arrive in any order, and each has to carry the payload's visibility.
     @inlinable @inline(__always)
     func observeSecondWord(at position: UInt64) -> UInt64 {
         perseus_load_acquire(slot(at: position) + 1)

@@ -33,8 +33,8 @@ extension CommandRing {
         return true
     }
 
-    /// Pushes `command`, which has no operands, and the signalBlock behind it in one claim, so that no other
-    /// producer's command comes between.
+    /// Pushes `command`, which has no operands, and the signalBlock behind it in one claim, so that
+    /// no other producer's command comes between.
     ///
     /// - Returns: false, and nothing has changed, when the ring has no room for all slots.
     /// - Precondition: both together fit the ring's capacity.
@@ -64,7 +64,8 @@ extension CommandRing {
 // MARK: - Claim
 
 extension CommandRing {
-    /// Reserves `slotCount` consecutive positions; nil, without side effects, when they are not free.
+    /// Reserves `slotCount` consecutive positions; nil, without side effects, when they are not
+    /// free.
     @inlinable @inline(__always)
     func tryClaim(slotCount: Int) -> UInt64? {
         precondition(slotCount <= capacity, "CommandRing: command longer than the ring")

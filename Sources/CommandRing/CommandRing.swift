@@ -3,11 +3,13 @@ import CPerseusABI
 import CPerseusShims
 import PerseusPrimitives
 
-/// A handle on a command ring: any number of producers, one consumer, no address inside the ring itself.
+/// A handle on a command ring: any number of producers, one consumer, no address inside the ring
+/// itself.
 ///
 /// Invariants
 /// - `retired <= claimed <= retired + capacity`; both only grow.
-/// - A slot is owned by the producer that claimed its position until its first word is published, then by the
+/// - A slot is owned by the producer that claimed its position until its first word is published,
+/// then by the
 ///   consumer until `retired` passes it. Nobody else touches it.
 /// - A slot holds position `p` exactly when both of its parity bits equal `parity(of: p)`.
 ///
@@ -39,7 +41,8 @@ public struct CommandRing: @unchecked Sendable {
     /// Makes an empty ring of `capacity` slots at `base` and returns a handle on it.
     ///
     /// - Parameters:
-    ///   - base: at least `byteCount(capacity:)` bytes, aligned to 128; everything in them is overwritten.
+    ///   - base: at least `byteCount(capacity:)` bytes, aligned to 128; everything in them is
+    ///   overwritten.
     ///   - capacity: a power of two, at most 2^20.
     /// - Threading: before anybody else knows `base`.
     public static func initialize(at base: UnsafeMutableRawPointer, capacity: Int) -> CommandRing {
@@ -115,7 +118,8 @@ extension CommandRing {
         @_noLocks get { perseus_load_relaxed(claimedWord) }
     }
 
-    /// Positions that the consumer has copied out, unit: slots. Acquires the consumer's reads of those slots.
+    /// Positions that the consumer has copied out, unit: slots. Acquires the consumer's reads of
+    /// those slots.
     @inlinable @inline(__always)
     public var retiredPosition: UInt64 {
         @_noLocks get { perseus_load_acquire(retiredWord) }

@@ -8,23 +8,27 @@
 enum perseus_region {
     /// Rows. Writes may become visible in any order.
     PERSEUS_REGION_DATA = 0,
-    /// Signal words. Registered for strict order: a write is visible after every earlier one of its queue pair.
+    /// Signal words. Registered for strict order: a write is visible after every earlier one of its
+    /// queue pair.
     PERSEUS_REGION_SIGNAL = 1,
-    /// Where immediate-based orderings stage signal words at the receiver, until its proxy may show them.
+    /// Where immediate-based orderings stage signal words at the receiver, until its proxy may show
+    /// them.
     PERSEUS_REGION_SIGNAL_SHADOW = 2
 };
 
-// A row is `row_stride` bytes: one hidden vector, padded to 16 bytes. `row` is always the row's index in the
-// packed order of the rank that owns the token, so one index names it on the whole way and back.
+// A row is `row_stride` bytes: one hidden vector, padded to 16 bytes. `row` is always the row's
+// index in the packed order of the rank that owns the token, so one index names it on the whole way
+// and back.
 //
 //   data region     at the owner    sendData[row]               rows packed for dispatch
 //                   at the expert   dispatchData[source][row]   rows received
 //                   at the expert   resultData[source][row]     expert outputs, sent back from here
 //                   at the owner    returnData[row]             expert outputs received
-//   signal region   at the expert   dispatch words, then at the owner return words (perseus_signal.h)
+//   signal region   at the expert   dispatch words, then at the owner return words
 //   shadow region   the same shape as the signal region
 
-/// Sizes and byte offsets of one rank's arenas; equal on all ranks. Offsets count from their region's base.
+/// Sizes and byte offsets of one rank's arenas; equal on all ranks. Offsets count from their
+/// region's base.
 typedef struct perseus_arena_layout {
     uint32_t rank_count;
     /// Most packed rows of one rank: tokens x top-k, in the dropless worst case.
@@ -47,27 +51,28 @@ typedef struct perseus_arena_layout {
 } perseus_arena_layout;
 
 PERSEUS_STATIC_ASSERT(sizeof(perseus_arena_layout) == 88, "arena layout size");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, rows_per_source) == 4, "rows_per_source");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, row_stride) == 8, "row_stride");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, max_experts_per_rank) == 12, "experts");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, send_data) == 24, "send_data");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, dispatch_data) == 32, "dispatch_data");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, result_data) == 40, "result_data");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, return_data) == 48, "return_data");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, data_byte_count) == 56, "data size");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, dispatch_words) == 64, "dispatch_words");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, return_words) == 72, "return_words");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_arena_layout, signal_byte_count) == 80, "signal size");
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, rows_per_source, 4);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, row_stride, 8);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, max_experts_per_rank, 12);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, send_data, 24);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, dispatch_data, 32);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, result_data, 40);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, return_data, 48);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, data_byte_count, 56);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, dispatch_words, 64);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, return_words, 72);
+PERSEUS_ASSERT_OFFSET(perseus_arena_layout, signal_byte_count, 80);
 
 /// Rounds up to the stride at which different writers do not share lines.
 PERSEUS_INLINE uint64_t perseus_arena_round_up(uint64_t byte_count) {
-    return (byte_count + PERSEUS_SHARED_WORD_STRIDE - 1) & ~(uint64_t)(PERSEUS_SHARED_WORD_STRIDE - 1);
+    uint64_t mask = PERSEUS_SHARED_WORD_STRIDE - 1;
+    return (byte_count + mask) & ~mask;
 }
 
 /// The layout for given sizes; arenas start at multiples of 128 bytes.
 PERSEUS_INLINE perseus_arena_layout perseus_arena_layout_make(
-    uint32_t rank_count, uint32_t rows_per_source, uint32_t row_stride, uint32_t max_experts_per_rank,
-    uint32_t expert_count) {
+    uint32_t rank_count, uint32_t rows_per_source, uint32_t row_stride,
+    uint32_t max_experts_per_rank, uint32_t expert_count) {
     perseus_arena_layout layout;
     uint64_t packed = perseus_arena_round_up((uint64_t)rows_per_source * row_stride);
     uint64_t received = perseus_arena_round_up((uint64_t)rank_count * rows_per_source * row_stride);

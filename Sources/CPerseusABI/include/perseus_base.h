@@ -30,11 +30,12 @@ typedef long int64_t;
 #define PERSEUS_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PERSEUS_OFFSET_OF(type, member) __builtin_offsetof(type, member)
+#define PERSEUS_ASSERT_OFFSET(type, member, offset) \
+    PERSEUS_STATIC_ASSERT(__builtin_offsetof(type, member) == offset, #type "." #member)
 
 enum {
-    /// Bytes between two words that different parties write: two 64-byte lines, because adjacent-line
-    /// prefetchers pull lines in pairs.
+    /// Bytes between two words that different parties write: two 64-byte lines, because
+    /// adjacent-line prefetchers pull lines in pairs.
     PERSEUS_SHARED_WORD_STRIDE = 128
 };
 

@@ -4,8 +4,8 @@
 
 #include "perseus_base.h"
 
-// A slot is two 64-bit words. Bit 63 of BOTH words is the lap parity, so a slot validates itself even when
-// its two halves become visible at different times (a torn 16-byte store).
+// A slot is two 64-bit words. Bit 63 of BOTH words is the lap parity, so a slot validates itself
+// even when its two halves become visible at different times (a torn 16-byte store).
 //
 // Header slot
 //
@@ -29,8 +29,8 @@
 // | atomicAdd   | 0                    | the addend, 35 bits    | 8-byte words  | 0             |
 // | quiet       | 0                    | completion-board index | 0             | 0             |
 //
-// A signalBlock must not overtake earlier puts to its destination. Its words travel in the ring, so no command
-// points at memory whose lifetime somebody has to argue about.
+// A signalBlock must not overtake earlier puts to its destination. Its words travel in the ring, so
+// no command points at memory whose lifetime somebody has to argue about.
 
 /// One slot as it lies in memory, and one command header with both parity bits clear.
 typedef struct perseus_command {
@@ -79,7 +79,8 @@ enum {
     PERSEUS_SIGNAL_UNIT_SHIFT = 3,
     /// Most signal words of one signalBlock: with a put before it, 514 slots.
     PERSEUS_MAX_SIGNAL_WORDS = 1023,
-    /// Words a reader must have room for: the operands of the largest signalBlock and their padding.
+    /// Words a reader must have room for: the operands of the largest signalBlock and their
+    /// padding.
     PERSEUS_MAX_OPERAND_WORDS = 1024,
     /// Longest put, bytes: 2^20 - 1 units, 16 MiB - 16.
     PERSEUS_MAX_PUT_BYTES = ((1 << 20) - 1) * 16,
@@ -92,12 +93,13 @@ enum {
 };
 
 PERSEUS_STATIC_ASSERT(sizeof(perseus_command) == PERSEUS_SLOT_BYTE_COUNT, "a slot is 16 bytes");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_command, first) == 0, "first word at byte 0");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_command, second) == 8, "second word at byte 8");
+PERSEUS_ASSERT_OFFSET(perseus_command, first, 0);
+PERSEUS_ASSERT_OFFSET(perseus_command, second, 8);
 PERSEUS_STATIC_ASSERT(
     (int)PERSEUS_LOCAL_OFFSET_SHIFT + PERSEUS_LOCAL_OFFSET_WIDTH == PERSEUS_COUNT_SHIFT
         && (int)PERSEUS_COUNT_SHIFT + PERSEUS_COUNT_WIDTH == PERSEUS_REMOTE_REGION_SHIFT
-        && (int)PERSEUS_REMOTE_REGION_SHIFT + PERSEUS_REMOTE_REGION_WIDTH == PERSEUS_LOCAL_REGION_SHIFT
+        && (int)PERSEUS_REMOTE_REGION_SHIFT + PERSEUS_REMOTE_REGION_WIDTH
+            == PERSEUS_LOCAL_REGION_SHIFT
         && (int)PERSEUS_LOCAL_REGION_SHIFT + PERSEUS_LOCAL_REGION_WIDTH == PERSEUS_OPCODE_SHIFT
         && (int)PERSEUS_OPCODE_SHIFT + PERSEUS_OPCODE_WIDTH == PERSEUS_PARITY_SHIFT,
     "fields of the first word touch and end below the parity bit");
@@ -111,7 +113,8 @@ PERSEUS_STATIC_ASSERT(PERSEUS_DESTINATION_ALL == (1 << PERSEUS_DESTINATION_WIDTH
 
 /// The first word of a header, parity clear. Every field must fit its width; nothing is masked.
 PERSEUS_INLINE uint64_t perseus_command_first(
-    uint64_t opcode, uint64_t local_region, uint64_t remote_region, uint64_t count, uint64_t local_offset) {
+    uint64_t opcode, uint64_t local_region, uint64_t remote_region, uint64_t count,
+    uint64_t local_offset) {
     return opcode << PERSEUS_OPCODE_SHIFT | local_region << PERSEUS_LOCAL_REGION_SHIFT
         | remote_region << PERSEUS_REMOTE_REGION_SHIFT | count << PERSEUS_COUNT_SHIFT
         | local_offset << PERSEUS_LOCAL_OFFSET_SHIFT;

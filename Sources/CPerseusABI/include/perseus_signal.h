@@ -9,19 +9,22 @@
 //   0          15        24         24
 //
 // Bit 63 stays 0, because it is the parity bit while the word travels in an operand slot.
-// A word of all zeros was never written: epochs count from 1. Words are never reset; a reader compares epochs
-// with `perseus_epoch_distance`, which is right as long as two parties are less than 2^14 epochs apart.
-// Each word has one writer and its epochs only grow, so a repeated write is harmless.
+// A word of all zeros was never written: epochs count from 1. Words are never reset; a reader
+// compares epochs with `perseus_epoch_distance`, which is right as long as two parties are less
+// than 2^14 epochs apart. Each word has one writer and its epochs only grow, so a repeated write is
+// harmless.
 //
 // Dispatch words, at the receiver:
 //     word[source][maxExpertsPerRank]; index = source * maxExpertsPerRank + localExpert.
-//     A source writes one word for every expert of the receiver, empty (rows = 0) or not; when the receiver owns
-//     no expert, it still writes word [source][0]. firstRow is the row in the source's packed order.
+//     A source writes one word for every expert of the receiver, empty (rows = 0) or not; when the
+//     receiver owns no expert, it still writes word [source][0]. firstRow is the row in the
+//     source's packed order.
 //
 // Return words, at the token's owner, one for each block of up to 64 packed rows of one expert:
 //     index = (packedRow >> 6) + globalExpert, packedRow being the first row of the block.
-//     Strictly increasing along the packed order: the next block of an expert starts 64 rows later, and the next
-//     expert adds 1. There are (rows >> 6) + experts + 1 words in all, rows being the packed rows of the owner.
+//     Strictly increasing along the packed order: the next block of an expert starts 64 rows later,
+//     and the next expert adds 1. There are (rows >> 6) + experts + 1 words in all, rows being the
+//     packed rows of the owner.
 
 enum {
     PERSEUS_SIGNAL_ROWS_SHIFT = 0,
@@ -36,7 +39,8 @@ enum {
 
 PERSEUS_STATIC_ASSERT(
     (int)PERSEUS_SIGNAL_ROWS_SHIFT + PERSEUS_SIGNAL_ROWS_WIDTH == PERSEUS_SIGNAL_FIRST_ROW_SHIFT
-        && (int)PERSEUS_SIGNAL_FIRST_ROW_SHIFT + PERSEUS_SIGNAL_FIRST_ROW_WIDTH == PERSEUS_SIGNAL_EPOCH_SHIFT
+        && (int)PERSEUS_SIGNAL_FIRST_ROW_SHIFT + PERSEUS_SIGNAL_FIRST_ROW_WIDTH
+            == PERSEUS_SIGNAL_EPOCH_SHIFT
         && (int)PERSEUS_SIGNAL_EPOCH_SHIFT + PERSEUS_SIGNAL_EPOCH_WIDTH == 63,
     "fields of a signal word touch and leave bit 63 free");
 
@@ -51,14 +55,16 @@ PERSEUS_INLINE uint32_t perseus_signal_epoch(uint64_t word) {
 }
 
 PERSEUS_INLINE uint32_t perseus_signal_first_row(uint64_t word) {
-    return (uint32_t)perseus_field(word, PERSEUS_SIGNAL_FIRST_ROW_SHIFT, PERSEUS_SIGNAL_FIRST_ROW_WIDTH);
+    return (uint32_t)perseus_field(
+        word, PERSEUS_SIGNAL_FIRST_ROW_SHIFT, PERSEUS_SIGNAL_FIRST_ROW_WIDTH);
 }
 
 PERSEUS_INLINE uint32_t perseus_signal_rows(uint64_t word) {
     return (uint32_t)perseus_field(word, PERSEUS_SIGNAL_ROWS_SHIFT, PERSEUS_SIGNAL_ROWS_WIDTH);
 }
 
-/// `a - b` in the ring of 2^15 epochs, as a signed number in -16384 ... 16383; positive when `a` is newer.
+/// `a - b` in the ring of 2^15 epochs, as a signed number in -16384 ... 16383; positive when `a` is
+/// newer.
 PERSEUS_INLINE int32_t perseus_epoch_distance(uint32_t a, uint32_t b) {
     uint32_t difference = (a - b) & 0x7FFF;
     return (int32_t)(difference ^ 0x4000) - 0x4000;

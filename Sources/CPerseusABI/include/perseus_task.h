@@ -41,12 +41,12 @@ typedef struct perseus_task {
 } perseus_task;
 
 PERSEUS_STATIC_ASSERT(sizeof(perseus_task_segment) == 16, "a segment is 16 bytes");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_task_segment, first_row) == 4, "first_row at byte 4");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_task_segment, rows) == 8, "rows at byte 8");
+PERSEUS_ASSERT_OFFSET(perseus_task_segment, first_row, 4);
+PERSEUS_ASSERT_OFFSET(perseus_task_segment, rows, 8);
 PERSEUS_STATIC_ASSERT(sizeof(perseus_task) == 64, "a task is one line");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_task, expert) == 4, "expert at byte 4");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_task, segment_count) == 8, "segment_count at byte 8");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_task, epoch) == 12, "epoch at byte 12");
-PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET_OF(perseus_task, segments) == 16, "segments at byte 16");
+PERSEUS_ASSERT_OFFSET(perseus_task, expert, 4);
+PERSEUS_ASSERT_OFFSET(perseus_task, segment_count, 8);
+PERSEUS_ASSERT_OFFSET(perseus_task, epoch, 12);
+PERSEUS_ASSERT_OFFSET(perseus_task, segments, 16);
 
 #endif

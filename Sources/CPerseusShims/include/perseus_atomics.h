@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// The ordering is part of each name, so that a call site reads as one half of a publish/observe pair.
+// The ordering is part of each name, so that a call site reads as one half of a publish/observe
+// pair.
 
 PERSEUS_HOT uint64_t perseus_load_relaxed(const uint64_t *word) {
     return __atomic_load_n(word, __ATOMIC_RELAXED);
@@ -30,13 +31,15 @@ PERSEUS_HOT uint64_t perseus_fetch_add_relaxed(uint64_t *word, uint64_t addend) 
     return __atomic_fetch_add(word, addend, __ATOMIC_RELAXED);
 }
 
-/// Adds and returns the old value; acquires what others released and releases what this thread wrote.
+/// Adds and returns the old value; acquires what others released and releases what this thread
+/// wrote.
 PERSEUS_HOT uint64_t perseus_fetch_add_acquire_release(uint64_t *word, uint64_t addend) {
     return __atomic_fetch_add(word, addend, __ATOMIC_ACQ_REL);
 }
 
 /// Replaces `expected` by `desired`; false, and nothing stored, when the word holds something else.
-PERSEUS_HOT bool perseus_compare_exchange_relaxed(uint64_t *word, uint64_t expected, uint64_t desired) {
+PERSEUS_HOT bool perseus_compare_exchange_relaxed(
+    uint64_t *word, uint64_t expected, uint64_t desired) {
     return __atomic_compare_exchange_n(
         word, &expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }

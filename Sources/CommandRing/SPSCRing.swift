@@ -1,0 +1,140 @@
+// A bounded queue between one producer and one consumer: the send and completion queues of the soft
+// NIC.
+import CPerseusShims
+
+/// A ring of `BitwiseCopyable` elements: one thread pushes, one thread pops.
+///
+/// Memory, in units of 128 bytes: the consumer's line (head, its copy of tail), the producer's line
+/// (tail, its copy of head), then the elements. A side looks at the other's cursor only when its
+/// copy says empty or full, so a busy queue moves about one line per batch instead of one per
+/// element.
+///
+/// Copying the handle copies no memory. The memory must outlive every copy.
+///
+/// - Threading: one producer and one consumer at a time, in any processes that map the memory.
+@frozen
+public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
+    @usableFromInline let head: UnsafeMutablePointer<UInt64>
+    @usableFromInline let tail: UnsafeMutablePointer<UInt64>
+    @usableFromInline let elements: UnsafeMutablePointer<Element>
+    /// Elements; a power of two.
+    public let capacity: Int
+
+    /// Bytes that a ring of `capacity` elements occupies.
+    public static func byteCount(capacity: Int) -> Int {
+        headerByteCount + capacity * MemoryLayout<Element>.stride
+    }
+
+    /// Makes an empty ring at `base`, which holds `byteCount(capacity:)` bytes aligned to 128.
+    ///
+    /// - Threading: before anybody else knows `base`.
+    public static func initialize(at base: UnsafeMutableRawPointer, capacity: Int) -> SPSCRing {
+        base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount(capacity: capacity))
+        return attach(at: base, capacity: capacity)
+    }
+
+    /// A handle on a ring of `capacity` elements that somebody else initialised at `base`.
+    public static func attach(at base: UnsafeMutableRawPointer, capacity: Int) -> SPSCRing {
+        SPSCRing(base: base, capacity: capacity)
+    }
+
+    /// An empty ring in memory of its own; end it with `deallocate`.
+    public static func allocate(capacity: Int) -> SPSCRing {
+        let byteCount = byteCount(capacity: capacity)
+        return initialize(
+            at: .allocate(byteCount: byteCount, alignment: 128), capacity: capacity)
+    }
+
+    /// Frees a ring that `allocate` made. No handle may be used afterwards.
+    public func deallocate() {
+        UnsafeMutableRawPointer(head).deallocate()
+    }
+
+    private init(base: UnsafeMutableRawPointer, capacity: Int) {
+        precondition(
+            capacity > 0 && capacity & (capacity - 1) == 0,
+            "SPSCRing: capacity must be a power of two")
+        precondition(UInt(bitPattern: base) % 128 == 0, "SPSCRing: memory not aligned to 128")
+        precondition(MemoryLayout<Element>.alignment <= 128, "SPSCRing: element aligned over 128")
+        head = base.assumingMemoryBound(to: UInt64.self)
+        tail = head + 16
+        elements = (base + SPSCRing.headerByteCount).assumingMemoryBound(to: Element.self)
+        self.capacity = capacity
+    }
+
+    private static var headerByteCount: Int { 256 }
+}
+
+// MARK: - Producer
+
+extension SPSCRing {
+    /// Appends `element`; false, and nothing has changed, when the ring is full.
+    @inlinable @inline(__always)
+    public func tryPush(_ element: Element) -> Bool {
+        let position = tail[0]
+        if position &- tail[1] == UInt64(truncatingIfNeeded: capacity) {
+            tail[1] = perseus_load_acquire(head)
+            if position &- tail[1] == UInt64(truncatingIfNeeded: capacity) { return false }
+        }
+        slot(at: position).initialize(to: element)
+        // Pairs with the acquire of `tail` in `peek`.
+        perseus_store_release(tail, position &+ 1)
+        return true
+    }
+
+    /// Free places; a lower bound while the consumer runs. For the producer.
+    @inlinable @inline(__always)
+    public var freeCount: Int {
+        capacity &- Int(truncatingIfNeeded: tail[0] &- perseus_load_acquire(head))
+    }
+}
+
+// MARK: - Consumer
+
+extension SPSCRing {
+    /// The oldest element in place, or nil when the ring is empty; valid until the next pop.
+    @inlinable @inline(__always)
+    public func peek() -> UnsafeMutablePointer<Element>? {
+        let position = head[0]
+        if position == head[1] {
+            head[1] = perseus_load_acquire(tail)
+            if position == head[1] { return nil }
+        }
+        return slot(at: position)
+    }
+
+    /// Moves the oldest element into `element`; false, and `element` is unchanged, when the ring is
+    /// empty.
+    @inlinable @inline(__always)
+    public func tryPop(into element: inout Element) -> Bool {
+        guard let oldest = peek() else { return false }
+        element = oldest.pointee
+        dropFirst()
+        return true
+    }
+
+    /// Frees the place that `peek` returned, after its last use.
+    @inlinable @inline(__always)
+    public func dropFirst() {
+        // Pairs with the acquire of `head` in `tryPush`.
+        perseus_store_release(head, head[0] &+ 1)
+    }
+}
+
+extension SPSCRing {
+    /// Elements in the ring: exact for a ring at rest, a lower bound for the consumer, an upper
+    /// bound for the producer.
+    @inlinable @inline(__always)
+    public var count: Int {
+        // Head first: it never passes a tail that is read later, so the difference is never
+        // negative.
+        let head = perseus_load_acquire(head)
+        return Int(truncatingIfNeeded: perseus_load_acquire(tail) &- head)
+    }
+
+    @inlinable @inline(__always)
+    func slot(at position: UInt64) -> UnsafeMutablePointer<Element> {
+        elements
+            + Int(truncatingIfNeeded: position & UInt64(truncatingIfNeeded: capacity &- 1))
+    }
+}
