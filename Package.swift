@@ -15,10 +15,12 @@ func swiftTarget(_ name: String, _ dependencies: [Target.Dependency]) -> Target 
         swiftSettings: settings)
 }
 
-func swiftTests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func swiftTests(
+    _ name: String, _ dependencies: [Target.Dependency], data: [String] = []
+) -> Target {
     .testTarget(
         name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests",
-        swiftSettings: settings)
+        exclude: data, swiftSettings: settings)
 }
 
 let package = Package(
@@ -94,8 +96,9 @@ let package = Package(
             "Runners", ["PerseusRunners", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
                 "PerseusTransport", "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels",
                 "PerseusPrimitives"]),
-        swiftTests("CommandLine", ["PerseusCommandLine", "PerseusPrimitives"]),
-        swiftTests("Tidy", []),
+        swiftTests(
+            "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),
+        swiftTests("Tidy", [], data: ["imports.txt"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

@@ -1,0 +1,32 @@
+// Every name that a person may type as a value, in the order in which help and `all` list them.
+
+/// The closed lists of the command line; the executable maps each name to a type.
+public enum KnownNames {
+    /// Published models whose true shapes `--model` knows.
+    public static let models = ["qwen3-30b", "gpt-oss-120b", "deepseek-v3", "llama4-scout"]
+
+    /// Named combinations of path, signaling and ordering, baselines first.
+    public static let schemes = [
+        "collective", "coupled", "decoupled", "nic-ordered", "perseus", "gpu-direct",
+        "perseus-plus",
+    ]
+
+    /// Ways to keep a signal behind its group's data.
+    public static let orderings = [
+        "drain-all", "drain-peer", "fence-flag", "in-order", "provider-order", "counted-immediate",
+        "immediate-last", "atomic",
+    ]
+
+    /// No ordering at all: wrong on purpose, so only together with `--unproven`.
+    public static let noOrdering = "none"
+
+    public static let clocks = ["virtual", "real"]
+    public static let computes = ["real", "modelled"]
+    public static let verifications = ["reference", "none"]
+
+    /// Calibrated clusters of the cost model.
+    public static let profiles = ["perlmutter-slingshot11", "h100-connectx7"]
+
+    /// What `perseus bench` can measure.
+    public static let benchmarks = ["ring", "proxy", "gemm"]
+}

@@ -1,0 +1,78 @@
+// The values of `perseus simulate seeds`.
+
+import PerseusPrimitives
+
+/// Everything `perseus simulate seeds` was told.
+public struct SimulateOptions: Equatable, Sendable {
+    /// Scenarios to run.
+    public var seedCount: Int
+    /// Seed of the first scenario; the others follow by one.
+    public var firstSeed: UInt64
+    public var jsonPath: String?
+    /// Print failures only.
+    public var isQuiet: Bool
+    /// Stop at the first failure.
+    public var stopsAtFirstFailure: Bool
+
+    init(_ given: ParsedArguments) throws(PerseusError) {
+        seedCount = try given.value(of: SimulateDeclaration.count)
+        firstSeed = try given.value(of: SimulateDeclaration.seed)
+        jsonPath = try given.value(of: CommonOptions.json)
+        isQuiet = given.isGiven(SimulateDeclaration.quiet)
+        stopsAtFirstFailure = given.isGiven(SimulateDeclaration.firstFailure)
+    }
+}
+
+/// Declares `perseus simulate` and its commands.
+enum SimulateDeclaration {
+    static let count = CommandOption(
+        "count", .integer(in: 1...1_000_000_000), default: 200,
+        help: "Scenarios to run.")
+    static let seed = CommandOption(
+        "seed", .seed, default: 1,
+        help: "Seed of the first one, decimal or 0x hexadecimal; the others follow by one.")
+    static let quiet = CommandFlag("quiet", help: "Print failures only.")
+    static let firstFailure = CommandFlag("first-failure", help: "Stop at the first failure.")
+
+    static let command = CommandDeclaration(
+        path: "perseus simulate",
+        summary: "run the production roles on the virtual clock under injected faults",
+        discussion: "The same proxy, rings and orderings as perseus run, with another clock and "
+            + "another NIC model.",
+        subcommands: [seeds],
+        examples: [
+            CommandExample(
+                purpose: "Two hundred random scenarios:", line: "perseus simulate seeds"),
+            CommandExample(
+                purpose: "Replay one of them:",
+                line: "perseus simulate seeds --seed 0x9f3c --count 1"),
+            CommandExample(
+                purpose: "Search until something breaks:",
+                line: "perseus simulate seeds --count 100000 --quiet --first-failure"),
+        ])
+
+    private static let seeds = CommandDeclaration(
+        path: "perseus simulate seeds",
+        summary: "check random scenarios, one seed each; every failure prints its replay line",
+        discussion: "A seed decides shape, ranks, scheme, ordering, delays and faults. Checkers "
+            + "watch that nothing is lost, doubled or seen early, and the output is compared bit "
+            + "by bit.",
+        groups: [
+            OptionGroup(
+                title: "Options",
+                entries: [
+                    count.entry, seed.entry, quiet.entry, firstFailure.entry,
+                    CommonOptions.json.entry,
+                ])
+        ],
+        examples: [
+            CommandExample(
+                purpose: "Two hundred random scenarios:", line: "perseus simulate seeds"),
+            CommandExample(
+                purpose: "Replay one of them:",
+                line: "perseus simulate seeds --seed 0x9f3c --count 1"),
+            CommandExample(
+                purpose: "Search until something breaks:",
+                line: "perseus simulate seeds --count 100000 --quiet --first-failure"),
+        ])
+}
