@@ -4,8 +4,8 @@
 enum NameSuggestion {
     /// The candidate nearest to `word`, or nil when none is near enough to be worth proposing.
     ///
-    /// A candidate that `word` abbreviates (three letters or more) counts as one edit away; ties go to
-    /// the candidate that stands first.
+    /// A candidate that `word` abbreviates (three letters or more) counts as one edit away; ties go
+    /// to the candidate that stands first.
     static func nearest(to word: String, among candidates: [String]) -> String? {
         let allowedEdits = max(2, word.count / 3)
         var best: (candidate: String, edits: Int)?

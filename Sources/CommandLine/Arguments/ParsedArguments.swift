@@ -10,8 +10,8 @@ struct ParsedArguments {
 
     /// Reads `words`, the command line behind the command's name.
     ///
-    /// - Throws: `badInput` for an unknown or repeated option, a missing value, a flag with a value or
-    ///   a word that belongs to no option.
+    /// - Throws: `badInput` for an unknown or repeated option, a missing value, a flag with a value
+    ///   or a word that belongs to no option.
     init(_ words: ArraySlice<String>, for command: CommandDeclaration) throws(PerseusError) {
         self.command = command
         var rest = words

@@ -1,0 +1,152 @@
+// Probes of the real machine: files, libraries and limits; none needs rights or can crash.
+
+import Foundation
+import Glibc
+
+extension MachineProbes {
+    /// Looks at the machine that this process runs on.
+    public static var system: MachineProbes {
+        MachineProbes(
+            readFile: { path in
+                FileManager.default.contents(atPath: path).map {
+                    String(decoding: $0, as: UTF8.self)
+                }
+            },
+            listDirectory: { path in
+                ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
+            },
+            library: probeLibrary,
+            program: findProgram,
+            freeBytes: { path in
+                var status = statvfs()
+                guard statvfs(path, &status) == 0 else { return nil }
+                return UInt64(status.f_bavail) * UInt64(status.f_frsize)
+            },
+            usableProcessorCount: { ProcessInfo.processInfo.activeProcessorCount },
+            output: programOutput)
+    }
+}
+
+private func findProgram(_ name: String) -> String? {
+    (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":")
+        .map { "\($0)/\(name)" }
+        .first { access($0, X_OK) == 0 }
+}
+
+private func programOutput(_ words: [String]) -> String? {
+    guard let name = words.first, let path = findProgram(name) else { return nil }
+    let process = Process()
+    process.executableURL = URL(filePath: path)
+    process.arguments = Array(words.dropFirst())
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return nil }
+    let bytes = pipe.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else { return nil }
+    return String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+}
+
+// MARK: Libraries
+
+/// Opens a library for the life of the process: closing a driver can crash it.
+private struct OpenLibrary {
+    private let handle: UnsafeMutableRawPointer
+
+    init?(_ names: [String]) {
+        guard let handle = names.lazy.compactMap({ dlopen($0, RTLD_LAZY | RTLD_LOCAL) }).first
+        else { return nil }
+        self.handle = handle
+    }
+
+    /// The function `name` of the C type `Function`, nil when the library lacks it.
+    func function<Function>(_ name: String, as type: Function.Type) -> Function? {
+        dlsym(handle, name).map { unsafeBitCast($0, to: type) }
+    }
+}
+
+private func probeLibrary(_ library: ProbedLibrary) -> LibraryState {
+    guard let open = OpenLibrary(fileNames(of: library)) else { return .missing }
+    return switch library {
+    case .cudaDriver: probeDevices(open)
+    case .nvrtc: probeCompiler(open)
+    case .verbs: probeVerbs(open)
+    case .libfabric: probeFabric(open)
+    case .pmix: .present(text(of: "PMIx_Get_version", in: open))
+    case .openBLAS: .present(text(of: "openblas_get_config", in: open))
+    }
+}
+
+private func fileNames(of library: ProbedLibrary) -> [String] {
+    switch library {
+    case .cudaDriver: ["libcuda.so.1"]
+    case .nvrtc:
+        ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so"]
+    case .verbs: ["libibverbs.so.1"]
+    case .libfabric: ["libfabric.so.1"]
+    case .pmix: ["libpmix.so.2"]
+    case .openBLAS: ["libopenblas.so.0"]
+    }
+}
+
+private func probeDevices(_ driver: OpenLibrary) -> LibraryState {
+    typealias Initialize = @convention(c) (UInt32) -> Int32
+    typealias Count = @convention(c) (UnsafeMutablePointer<Int32>) -> Int32
+    typealias Name = @convention(c) (UnsafeMutablePointer<CChar>, Int32, Int32) -> Int32
+    guard let initialize = driver.function("cuInit", as: Initialize.self),
+        let deviceCount = driver.function("cuDeviceGetCount", as: Count.self),
+        let deviceName = driver.function("cuDeviceGetName", as: Name.self)
+    else { return .unusable("libcuda.so.1 lacks cuInit or cuDeviceGetCount") }
+    let status = initialize(0)
+    guard status == 0 else { return .unusable("cuInit failed with CUDA error \(status)") }
+    var count: Int32 = 0
+    guard deviceCount(&count) == 0, count > 0 else { return .unusable("the driver has no device") }
+    let names = (0..<count).map { index -> String in
+        var bytes = [CChar](repeating: 0, count: 128)
+        guard deviceName(&bytes, Int32(bytes.count), index) == 0 else { return "unnamed" }
+        return bytes.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    }
+    return .present("\(count) x \(names[0])")
+}
+
+private func probeCompiler(_ compiler: OpenLibrary) -> LibraryState {
+    typealias Version =
+        @convention(c) (
+            UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>
+        ) -> Int32
+    var major: Int32 = 0
+    var minor: Int32 = 0
+    guard let version = compiler.function("nvrtcVersion", as: Version.self),
+        version(&major, &minor) == 0
+    else { return .unusable("nvrtcVersion failed") }
+    return .present("version \(major).\(minor)")
+}
+
+private func probeVerbs(_ verbs: OpenLibrary) -> LibraryState {
+    typealias List = @convention(c) (UnsafeMutablePointer<Int32>) -> UnsafeMutableRawPointer?
+    typealias Release = @convention(c) (UnsafeMutableRawPointer) -> Void
+    guard let list = verbs.function("ibv_get_device_list", as: List.self),
+        let release = verbs.function("ibv_free_device_list", as: Release.self)
+    else { return .unusable("libibverbs.so.1 lacks ibv_get_device_list") }
+    var count: Int32 = 0
+    if let devices = list(&count) { release(devices) }
+    return .present("\(count) device\(count == 1 ? "" : "s") seen by ibv_get_device_list")
+}
+
+private func probeFabric(_ fabric: OpenLibrary) -> LibraryState {
+    typealias Version = @convention(c) () -> UInt32
+    guard let version = fabric.function("fi_version", as: Version.self)
+    else { return .unusable("libfabric.so.1 lacks fi_version") }
+    let packed = version()
+    return .present("version \(packed >> 16).\(packed & 0xFFFF)")
+}
+
+/// What a function without arguments that returns a C text says.
+private func text(of name: String, in library: OpenLibrary) -> String {
+    typealias Text = @convention(c) () -> UnsafePointer<CChar>?
+    guard let function = library.function(name, as: Text.self), let text = function() else {
+        return "version unknown"
+    }
+    return String(cString: text).trimmingCharacters(in: .whitespacesAndNewlines)
+}
