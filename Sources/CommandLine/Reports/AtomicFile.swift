@@ -52,6 +52,8 @@ public enum AtomicFile {
         to path: String, _ fill: (inout Output) throws(PerseusError) -> Void
     ) throws(PerseusError) {
         if path == "-" {
+            // What was printed before stands in buffers, and must stay before.
+            fflush(nil)
             var output = Output(descriptor: STDOUT_FILENO, path: "the standard output")
             return try fill(&output)
         }

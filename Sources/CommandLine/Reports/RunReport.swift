@@ -23,6 +23,13 @@ public struct RunContext: Codable, Equatable, Sendable {
     public var verification: String
     @Nullable public var faults: String?
     public var proxyThreads: Int
+    // Null is each scheme's default.
+    @Nullable public var forcedOrdering: String?
+    @Nullable public var groupSize: Int?
+    @Nullable public var combineGroupSize: Int?
+    @Nullable public var heapLimitBytes: Int?
+    @Nullable public var capacityFactor: Double?
+    @Nullable public var zipfExponent: Double?
     /// Shape of the layer; 0 until the runner fills it in.
     public var hidden = 0
     public var intermediate = 0
@@ -52,6 +59,12 @@ public struct RunContext: Codable, Equatable, Sendable {
         self.machine = options.clock == "real" ? machine : nil
         _layerIndex = Nullable(wrappedValue: options.layerIndex)
         _faults = Nullable(wrappedValue: options.faultPlan)
+        _forcedOrdering = Nullable(wrappedValue: options.ordering)
+        _groupSize = Nullable(wrappedValue: options.groupSize)
+        _combineGroupSize = Nullable(wrappedValue: options.combineGroupSize)
+        _heapLimitBytes = Nullable(wrappedValue: options.heapLimitByteCount)
+        _capacityFactor = Nullable(wrappedValue: options.capacityFactor)
+        _zipfExponent = Nullable(wrappedValue: options.zipfExponent)
     }
 }
 
