@@ -31,8 +31,8 @@ private func refusal(_ words: String...) -> String {
                 + "perseus?")
         #expect(
             refusal("run", "--model", "deepseek")
-                == "perseus run: --model deepseek: unknown model deepseek; did you mean deepseek-v3?"
-        )
+                == "perseus run: --model deepseek: unknown model deepseek; "
+                + "did you mean deepseek-v3?")
         #expect(
             refusal("--verison") == "perseus: unknown option --verison; did you mean --version?")
     }
