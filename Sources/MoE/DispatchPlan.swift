@@ -4,8 +4,9 @@
 
 /// Where each (token, slot) of one source stands in its packed order.
 ///
-/// Packed order: experts ascending; inside an expert, (token, slot) ascending. The order depends on the ids only, so
-/// it is the same for any number of ranks, threads and runs. All storage is allocated once; `rebuild` allocates nothing.
+/// Packed order: experts ascending; inside an expert, (token, slot) ascending. The order depends on
+/// the ids only, so it is the same for any number of ranks, threads and runs. All storage is
+/// allocated once; `rebuild` allocates nothing.
 ///
 /// Invariants after `rebuild`: `firstRow` ascends from 0 to `rowCount`; `rowOf` is a bijection from
 /// `0 ..< tokens·topK` to `0 ..< rowCount`, and (`tokenOf`, `slotOf`) is its inverse.
@@ -69,7 +70,8 @@ public struct DispatchPlan: ~Copyable {
 
     /// Replaces the plan by that of `ids` `[tokens, topK]`.
     ///
-    /// - Precondition: every id names an expert; `tokens` fits the capacity. Zero tokens are allowed.
+    /// - Precondition: every id names an expert; `tokens` fits the capacity. Zero tokens are
+    ///   allowed.
     /// - Complexity: O(tokens · topK + experts), no allocation.
     public mutating func rebuild(ids: UnsafePointer<Int32>, tokens: Int) {
         precondition(tokens >= 0 && tokens <= tokenCapacity, "DispatchPlan: too many tokens")

@@ -1,6 +1,7 @@
 // Which rank owns which expert: consecutive blocks that differ in size by at most one.
 
-/// Rank `r` of `P` owns the experts `r·E/P ..< (r+1)·E/P`; with more ranks than experts some own none.
+/// Rank `r` of `P` owns the experts `r·E/P ..< (r+1)·E/P`; with more ranks than experts some own
+/// none.
 ///
 /// Blocks, because the signal words of one destination must be consecutive.
 @frozen

@@ -1,6 +1,7 @@
-// Where an expert's weights come from: random numbers or a published checkpoint, in one orientation.
+// Where an expert's weights come from: random numbers or a checkpoint, in one orientation.
 
-/// The shape of a gated expert: gate and up are `[intermediate, hidden]`, down is `[hidden, intermediate]`.
+/// The shape of a gated expert: gate and up are `[intermediate, hidden]`, down is `[hidden,
+/// intermediate]`.
 public struct ExpertDimensions: Sendable, Equatable {
     public var hidden: Int
     public var intermediate: Int
@@ -11,7 +12,8 @@ public struct ExpertDimensions: Sendable, Equatable {
     }
 }
 
-/// One expert's weights in row-major [out, in] orientation: gate [I,H], up [I,H], down [H,I] bf16; biases fp32 or nil.
+/// One expert's weights in row-major [out, in] orientation: gate [I,H], up [I,H], down [H,I] bf16;
+/// biases fp32 or nil.
 ///
 /// The memory belongs to whoever made the buffer; a source only writes it.
 public struct ExpertWeightBuffer {
@@ -52,6 +54,7 @@ public protocol ExpertWeightSource: Sendable {
 public enum ExpertActivation: Sendable, Equatable {
     /// `silu(gate) · up`.
     case silu
-    /// GPT-OSS: `(clamp(up) + 1) · g · sigmoid(alpha · g)` with `g = min(gate, limit)`, up clamped to ±limit.
+    /// GPT-OSS: `(clamp(up) + 1) · g · sigmoid(alpha · g)` with `g = min(gate, limit)`, up clamped
+    /// to ±limit.
     case clampedSwiGLU(alpha: Float, limit: Float)
 }

@@ -1,10 +1,11 @@
-// Weights of one layer in memory: owned buffers, the router's parameters, and the bundle a run takes.
+// Weights of one layer: owned buffers, the router's parameters, the bundle a run takes.
 
 import PerseusPrimitives
 
 /// An owned, fixed array of bfloat16 in row-major order.
 ///
-/// Threading: `elements` is written only by the closure given at creation; afterwards any thread may read.
+/// Threading: `elements` is written only by the closure given at creation; afterwards any thread
+/// may read.
 public final class BFloat16Buffer: @unchecked Sendable {
     public let elements: UnsafePointer<UInt16>
     public let count: Int
@@ -22,10 +23,12 @@ public final class BFloat16Buffer: @unchecked Sendable {
     deinit { UnsafeMutablePointer(mutating: elements).deallocate() }
 }
 
-/// A router's parameters: gate weight `[experts, hidden]` bf16 and, for some models, one bias per expert.
+/// A router's parameters: gate weight `[experts, hidden]` bf16 and, for some models, one bias per
+/// expert.
 public struct RouterParameters: Sendable {
     public let gateWeight: BFloat16Buffer
-    /// GPT-OSS: added to the logits. DeepSeek-V3: added to the scores for selection only. Otherwise nil.
+    /// GPT-OSS: added to the logits. DeepSeek-V3: added to the scores for selection only. Otherwise
+    /// nil.
     public let bias: [Float]?
 
     public init(gateWeight: BFloat16Buffer, bias: [Float]?) {

@@ -4,13 +4,15 @@ import PerseusPrimitives
 
 /// How a token's logits become experts and weights; each case is one publisher's definition.
 public enum RouterKind: Sendable, Equatable {
-    /// Qwen3: softmax over all experts, the largest `topK`, divided by their sum when `renormalizes`.
+    /// Qwen3: softmax over all experts, the largest `topK`, divided by their sum when
+    /// `renormalizes`.
     case softmaxTopK(renormalizes: Bool)
     /// GPT-OSS: biased logits, the largest `topK`, softmax over the selected.
     case topKSoftmax
     /// DeepSeek-V3: sigmoid scores, selection by corrected score inside the best groups.
     case groupedSigmoid(GroupedSigmoid)
-    /// Llama4: the largest logits; the sigmoid multiplies the expert's *input*, and combine adds plainly.
+    /// Llama4: the largest logits; the sigmoid multiplies the expert's *input*, and combine adds
+    /// plainly.
     case inputSigmoid
 
     /// The constants of DeepSeek-V3's group-limited selection.
@@ -69,7 +71,8 @@ public struct MoEModel: Sendable, Equatable {
         self.sharedIntermediate = sharedIntermediate
     }
 
-    /// Whether a token's weight multiplies the row sent to the expert; its combine weight is then 1.
+    /// Whether a token's weight multiplies the row sent to the expert; its combine weight is then
+    /// 1.
     public var scalesInput: Bool { router == .inputSigmoid }
 
     /// Whether the router adds a bias to its logits or a correction to its scores.

@@ -4,8 +4,9 @@ import PerseusPrimitives
 
 /// Fills `out[0 ..< count]` with uniform random bf16 of mean 0 and standard deviation `scale`.
 ///
-/// Element `i` is a function of (`seed`, `i`) alone: a prefix of a longer fill is the shorter fill. One 32-bit hash
-/// gives two elements, so that the loop has no dependency between iterations and vectorises.
+/// Element `i` is a function of (`seed`, `i`) alone: a prefix of a longer fill is the shorter fill.
+/// One 32-bit hash gives two elements, so that the loop has no dependency between iterations and
+/// vectorises.
 ///
 /// - Precondition: `count` is below 2^33 (the hash sees 32 bits of index).
 public func fillRandomBFloat16(

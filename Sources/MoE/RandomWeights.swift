@@ -122,9 +122,11 @@ public struct RandomWeights: Sendable {
         }
     }
 
-    /// Writes the hidden states `[tokens.count, hidden]` of the tokens with the given *global* indices.
+    /// Writes the hidden states `[tokens.count, hidden]` of the tokens with the given *global*
+    /// indices.
     ///
-    /// Token `t` is the same whichever rank holds it, so outputs can be compared across rank counts.
+    /// Token `t` is the same whichever rank holds it, so outputs can be compared across rank
+    /// counts.
     public func fillHidden(_ out: UnsafeMutablePointer<UInt16>, tokens: Range<Int>) {
         for (row, token) in tokens.enumerated() {
             fillRandomBFloat16(

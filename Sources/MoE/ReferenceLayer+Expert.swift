@@ -6,7 +6,8 @@ import PerseusPrimitives
 extension ReferenceLayer {
     /// Evaluates one expert for all its visits.
     ///
-    /// Each weight row is widened once and multiplied with every visitor before the next row is touched.
+    /// Each weight row is widened once and multiplied with every visitor before the next row is
+    /// touched.
     func evaluateExpert(
         _ job: Job, inputs: [[Double]], into partial: UnsafeMutableBufferPointer<Double>
     ) throws {

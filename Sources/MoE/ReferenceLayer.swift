@@ -17,8 +17,9 @@ public struct ReferenceResult: Sendable {
 
 /// A MoE layer evaluated in float64 from bf16 inputs and weights, without rounding anywhere.
 ///
-/// Shares no arithmetic with the fast path: its dot products, activations, softmax and top-k are its own. Each
-/// expert that the chosen tokens need is loaded once, so a sample of tokens of a full-size layer is affordable.
+/// Shares no arithmetic with the fast path: its dot products, activations, softmax and top-k are
+/// its own. Each expert that the chosen tokens need is loaded once, so a sample of tokens of a
+/// full-size layer is affordable.
 public struct ReferenceLayer: Sendable {
     let weights: LayerWeights
 
@@ -31,23 +32,15 @@ public struct ReferenceLayer: Sendable {
     /// - Parameters:
     ///   - tokens: the rows to evaluate; any order, any subset.
     ///   - routing: ids and weights for *all* rows of `hidden`, or nil to use the layer's router.
-    ///   - threads: experts evaluated at the same time; each needs memory for one expert. The result does not depend
-    ///     on it.
+    ///   - threads: experts evaluated at the same time; each needs memory for one expert. The
+    ///     result does not depend on it.
     /// - Errors: whatever the weight source throws.
     public func run(
         hidden: UnsafePointer<UInt16>, tokens: [Int], routing: RoutingTable? = nil,
         threads: Int = 2
     ) throws -> ReferenceResult {
         let model = weights.model
-        var ids: [Int32] = []
-        var scores: [Double] = []
-        for token in tokens {
-            let choice =
-                routing.map { referenceChoice(in: $0, token: token) }
-                ?? referenceRoute(hidden + token * model.hidden)
-            ids += choice.ids
-            scores += choice.weights
-        }
+        let (ids, scores) = route(hidden: hidden, tokens: tokens, routing: routing)
         let inputs = tokens.map { token in
             (0..<model.hidden).map { Double(float(hidden[token * model.hidden + $0])) }
         }
@@ -55,6 +48,22 @@ public struct ReferenceLayer: Sendable {
         let partial = try evaluate(jobs, inputs: inputs, threads: threads)
         let output = combine(partial, scores: scores, tokenCount: tokens.count)
         return ReferenceResult(tokens: tokens, ids: ids, weights: scores, output: output)
+    }
+
+    /// Only the routing of `run`: ids and weights `[tokens, topK]` of the chosen rows.
+    public func route(
+        hidden: UnsafePointer<UInt16>, tokens: [Int], routing: RoutingTable? = nil
+    ) -> (ids: [Int32], weights: [Double]) {
+        var ids: [Int32] = []
+        var scores: [Double] = []
+        for token in tokens {
+            let choice =
+                routing.map { referenceChoice(in: $0, token: token) }
+                ?? referenceRoute(hidden + token * weights.model.hidden)
+            ids += choice.ids
+            scores += choice.weights
+        }
+        return (ids, scores)
     }
 
     /// One expert and the rows that visit it.
@@ -65,7 +74,8 @@ public struct ReferenceLayer: Sendable {
         var visits: [(token: Int, place: Int, inputFactor: Double)]
     }
 
-    /// Groups the (token, slot) pairs by expert; places `tokens·topK ...` belong to the shared expert.
+    /// Groups the (token, slot) pairs by expert; places `tokens·topK ...` belong to the shared
+    /// expert.
     private func makeJobs(ids: [Int32], scores: [Double], tokenCount: Int) -> [Job] {
         let model = weights.model
         var jobs = (0..<model.expertCount).map { Job(expert: $0, isShared: false, visits: []) }
@@ -80,7 +90,8 @@ public struct ReferenceLayer: Sendable {
         return jobs.filter { !$0.visits.isEmpty }
     }
 
-    /// Runs the jobs on up to `threads` threads and returns the experts' outputs `[places, hidden]`.
+    /// Runs the jobs on up to `threads` threads and returns the experts' outputs `[places,
+    /// hidden]`.
     private func evaluate(_ jobs: [Job], inputs: [[Double]], threads: Int) throws -> [Double] {
         let hidden = weights.model.hidden
         let places = jobs.reduce(0) { $0 + $1.visits.count }

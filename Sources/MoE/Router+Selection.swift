@@ -64,8 +64,8 @@ extension Router {
 
     /// Sets the choice score of every expert outside the best groups to 0.0.
     ///
-    /// 0.0 and not -infinity, because the published module does so: an expert whose corrected score is negative
-    /// then loses against a masked one.
+    /// 0.0 and not -infinity, because the published module does so: an expert whose corrected score
+    /// is negative then loses against a masked one.
     private func maskGroups(_ scratch: inout RouterScratch, groups: RouterKind.GroupedSigmoid) {
         let size = model.expertCount / groups.groupCount
         for group in 0..<groups.groupCount {
@@ -93,7 +93,8 @@ extension Router {
         }
     }
 
-    /// Llama4: the weight is the sigmoid of the selected logit; it goes to the input, not to combine.
+    /// Llama4: the weight is the sigmoid of the selected logit; it goes to the input, not to
+    /// combine.
     func selectInput(
         _ scratch: inout RouterScratch, ids: UnsafeMutablePointer<Int32>,
         weights: UnsafeMutablePointer<Float>

@@ -1,4 +1,4 @@
-// Stage 1 of 10: route. A token's hidden state becomes expert ids and weights, as the publisher defines it.
+// Stage 1 of 10: route. A hidden state becomes expert ids and weights, as published.
 // Upstream:   the caller's hidden states
 // Downstream: DispatchPlan.swift
 
@@ -7,9 +7,10 @@ import PerseusPrimitives
 
 /// The router of one layer.
 ///
-/// Logits are float64 sums in a fixed order (`routerLogits`); selection is by descending score, ties to the lowest
-/// index, as `torch.topk` returns them. A NaN score counts as -infinity for selection, so that ids are always valid
-/// and distinct; the weight of such an expert, and under a softmax every weight of the token, is NaN.
+/// Logits are float64 sums in a fixed order (`routerLogits`); selection is by descending score,
+/// ties to the lowest index, as `torch.topk` returns them. A NaN score counts as -infinity for
+/// selection, so that ids are always valid and distinct; the weight of such an expert, and under a
+/// softmax every weight of the token, is NaN.
 ///
 /// Threading: immutable; any number of threads, each with its own scratch.
 public struct Router: Sendable {
@@ -28,10 +29,11 @@ public struct Router: Sendable {
         self.parameters = parameters
     }
 
-    /// Routes `tokens` rows of `hidden` `[tokens, hidden]` bf16 into `ids` and `weights`, both `[tokens, topK]`.
+    /// Routes `tokens` rows of `hidden` `[tokens, hidden]` bf16 into `ids` and `weights`, both
+    /// `[tokens, topK]`.
     ///
-    /// Allocates nothing. Zero tokens are allowed. A token's result depends on its own row only, so a batch may be
-    /// routed in blocks of any size.
+    /// Allocates nothing. Zero tokens are allowed. A token's result depends on its own row only, so
+    /// a batch may be routed in blocks of any size.
     public func route(
         hidden: UnsafePointer<UInt16>, tokens: Int, ids: UnsafeMutablePointer<Int32>,
         weights: UnsafeMutablePointer<Float>, scratch: inout RouterScratch
@@ -105,7 +107,8 @@ public struct RouterScratch: ~Copyable {
     }
 }
 
-/// `output[h] = bfloat16(weight · input[h])`: the row that a router of kind `inputSigmoid` sends to the expert.
+/// `output[h] = bfloat16(weight · input[h])`: the row that a router of kind `inputSigmoid` sends to
+/// the expert.
 ///
 /// One fp32 product and one rounding per element. `input` and `output` may be the same row.
 public func scaleRow(

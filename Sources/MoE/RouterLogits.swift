@@ -2,10 +2,10 @@
 
 /// `logits[e] = Σ_h x[h] · weight[e, h]` for `expertCount` rows of `hidden` elements.
 ///
-/// A product of two bf16 is exact in float64, so only the order of the sums matters, and a fused multiply-add
-/// changes nothing. Lane `j` of eight adds the elements `h ≡ j (mod 8)` in ascending order; the lanes are then
-/// added as `((0+4)+(2+6)) + ((1+5)+(3+7))`. Every implementation must keep this order: routing would
-/// otherwise depend on the machine.
+/// A product of two bf16 is exact in float64, so only the order of the sums matters, and a fused
+/// multiply-add changes nothing. Lane `j` of eight adds the elements `h ≡ j (mod 8)` in ascending
+/// order; the lanes are then added as `((0+4)+(2+6)) + ((1+5)+(3+7))`. Every implementation must
+/// keep this order: routing would otherwise depend on the machine.
 @inlinable
 func routerLogits(
     _ logits: UnsafeMutablePointer<Double>, x: UnsafePointer<UInt16>,

@@ -4,8 +4,8 @@ import PerseusPrimitives
 
 /// Validated expert ids and weights, both `[tokens, topK]`.
 ///
-/// The weights are used as they are: nothing is normalised. For a model whose router scales the input they scale
-/// the input.
+/// The weights are used as they are: nothing is normalised. For a model whose router scales the
+/// input they scale the input.
 public struct RoutingTable: Sendable, Equatable {
     public let tokenCount: Int
     public let topK: Int
@@ -14,8 +14,8 @@ public struct RoutingTable: Sendable, Equatable {
 
     /// Checks and takes over `ids` and `weights`.
     ///
-    /// - Errors: `badInput` when a size is wrong, an id names no expert or appears twice for its token, or a weight is
-    ///   not finite; the message names the token, the slot and the value.
+    /// - Errors: `badInput` when a size is wrong, an id names no expert or appears twice for its
+    ///   token, or a weight is not finite; the message names the token, the slot and the value.
     public init(ids: [Int64], weights: [Float], topK: Int, expertCount: Int) throws(PerseusError) {
         precondition(topK > 0, "RoutingTable: topK is not positive")
         guard ids.count == weights.count, ids.count % topK == 0 else {

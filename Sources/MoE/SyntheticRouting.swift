@@ -3,11 +3,12 @@
 import Glibc
 import PerseusPrimitives
 
-/// Draws `topK` distinct experts for each token; the popularity of experts falls as `rank^-exponent` (Zipf).
+/// Draws `topK` distinct experts for each token; the popularity of experts falls as
+/// `rank^-exponent` (Zipf).
 ///
-/// Token `t`'s draw is a function of (seed, global index `t`). Which expert is popular is a random permutation of
-/// the seed, so the load does not always hit rank 0. Exponent 0 is uniform; 1.5 sends 82 % of first choices to 10
-/// of 128 experts.
+/// Token `t`'s draw is a function of (seed, global index `t`). Which expert is popular is a random
+/// permutation of the seed, so the load does not always hit rank 0. Exponent 0 is uniform; 1.5
+/// sends 82 % of first choices to 10 of 128 experts.
 ///
 /// Threading: immutable.
 public struct SyntheticRouting: Sendable {
@@ -68,8 +69,9 @@ public struct SyntheticRouting: Sendable {
 
     /// One expert that is not among the first `count` of `drawn`.
     ///
-    /// A draw from the table that hits a taken expert is replaced by one over the remaining probability, which has the
-    /// same distribution and ends at once however skewed the popularity is.
+    /// A draw from the table that hits a taken expert is replaced by one over the remaining
+    /// probability, which has the same distribution and ends at once however skewed the popularity
+    /// is.
     private func draw(
         _ random: inout SeededRandom, excluding drawn: UnsafeMutablePointer<Int32>, _ count: Int
     ) -> Int32 {
