@@ -2,7 +2,6 @@
 // Upstream:   the caller's hidden states
 // Downstream: DispatchPlan.swift
 
-import Glibc
 import PerseusPrimitives
 
 /// The router of one layer.
