@@ -1,0 +1,220 @@
+// Signals: admit, hold back while a group grows, order behind the data, post.
+
+import CPerseusABI
+import PerseusCommandRing
+import PerseusTransport
+
+extension ProxyLoop where NIC: ~Copyable {
+    /// Admits the words of a signalBlock; false: earlier signals of the lane could not leave, so it must wait.
+    ///
+    /// Once admitted the words live in the lane's pending slice, and the command is done with.
+    @inlinable
+    mutating func executeSignalBlock(
+        _ command: Command, operands: UnsafePointer<UInt64>, destination: Int, position: UInt64
+    ) -> Bool {
+        let count = Int(perseus_command_count(command.first))
+        let flags = perseus_command_flags(command.second)
+        let phase: UInt8 = flags & UInt32(PERSEUS_FLAG_COMBINE) != 0 ? 1 : 0
+        precondition(count <= pendingCapacity, "ProxyLoop: signalBlock larger than configured")
+        let held = Int(lanes[destination].pendingCount)
+        if held > 0 && (phase != lanes[destination].pendingPhase || held + count > pendingCapacity)
+        {
+            guard flush(destination) else { return false }
+        }
+        let first = perseus_command_remote_offset(command.second)
+        let slice = pending + destination &* pendingCapacity + Int(lanes[destination].pendingCount)
+        for index in 0..<count {
+            slice[index] = PendingSignal(
+                wordOffset: first &+ UInt64(index), word: operands[index])
+        }
+        lanes[destination].pendingCount &+= UInt16(truncatingIfNeeded: count)
+        lanes[destination].pendingPhase = phase
+        let isClosed =
+            !coalesces || (groupsCombineOnly && phase == 0)
+            || flags & UInt32(PERSEUS_FLAG_LAST_OF_GROUP) != 0
+            || Int(lanes[destination].pendingCount) >= groupWordLimit
+        if isClosed { _ = flush(destination) } else { setHolding(destination) }
+        return true
+    }
+
+    /// Lanes whose commands are exhausted send what they hold: nothing more is coming that could join.
+    @inlinable
+    mutating func flushDryLanes() {
+        for word in 0..<bitWordCount where holding[word] != 0 {
+            var bits = holding[word]
+            while bits != 0 {
+                let lane = word &* 64 &+ bits.trailingZeroBitCount
+                bits &= bits &- 1
+                if lanes[lane].state == .open && lanes[lane].backlogHead < 0 { _ = flush(lane) }
+                if stalledLane >= 0 { return }
+            }
+        }
+    }
+
+    /// Posts the lane's pending signals behind its data; false: the lane is parked (draining or full).
+    ///
+    /// Calling it again after the lane was reopened goes on where it stopped.
+    @inlinable
+    mutating func flush(_ destination: Int) -> Bool {
+        guard lanes[destination].pendingCount > 0 else { return true }
+        if !lanes[destination].isFlushing {
+            lanes[destination].isFlushing = true
+            clearHolding(destination)
+            sortPending(destination)
+        }
+        if plan.wait != .none, !hasDrained(destination) { return false }
+        while lanes[destination].pendingPosted < lanes[destination].pendingCount {
+            let isPosted = plan.form == .addition ? postAddition(destination) : postRun(destination)
+            guard isPosted else { return false }
+        }
+        lanes[destination].pendingCount = 0
+        lanes[destination].pendingPosted = 0
+        lanes[destination].isFlushing = false
+        return true
+    }
+
+    /// The wait of the draining orderings: true when the signal may go now.
+    @inlinable
+    mutating func hasDrained(_ destination: Int) -> Bool {
+        if !isDirty(destination) { return true }
+        let open = plan.wait == .all ? inFlightCount : UInt64(lanes[destination].inFlightCount)
+        if !lanes[destination].hasBegunDrain { countFence(destination) }
+        if open > 0 {
+            if !lanes[destination].hasBegunDrain {
+                lanes[destination].hasBegunDrain = true
+                lanes[destination].waitingSince = now
+                counters.drains &+= 1
+            }
+            lanes[destination].state = .draining
+            setParked(destination)
+            if plan.wait == .all || stallsOnDrain { stalledLane = destination }
+            return false
+        }
+        if lanes[destination].hasBegunDrain {
+            counters.drainNanoseconds &+= now &- lanes[destination].waitingSince
+            lanes[destination].hasBegunDrain = false
+        }
+        if plan.wait == .all {
+            allOrderedThrough = dataSequence
+        } else {
+            lanes[destination].orderedThrough = lanes[destination].lastData
+        }
+        return true
+    }
+
+    /// The lane has puts that nothing orders yet before what is posted from now on.
+    @inlinable @inline(__always)
+    func isDirty(_ destination: Int) -> Bool {
+        let last = lanes[destination].lastData
+        return last > lanes[destination].orderedThrough && last > allOrderedThrough
+            && last > queueOrderedThrough[Int(lanes[destination].queue)]
+    }
+
+    @inlinable
+    mutating func countFence(_ destination: Int) {
+        if lanes[destination].pendingPhase == 0 {
+            counters.dispatchFences &+= 1
+        } else {
+            counters.combineFences &+= 1
+        }
+    }
+
+    /// Remembers what the fence flag just posted on `destination` covers, by its scope at this NIC.
+    @inlinable
+    mutating func noteFenced(_ destination: Int) {
+        switch fenceScope {
+        case .peer: lanes[destination].orderedThrough = dataSequence
+        case .lane: queueOrderedThrough[Int(lanes[destination].queue)] = dataSequence
+        case .queue:
+            // With several queue pairs a later signal on another one may start before the flagged request.
+            if transport.queueCount == 1 {
+                allOrderedThrough = dataSequence
+            } else {
+                queueOrderedThrough[Int(lanes[destination].queue)] = dataSequence
+            }
+        }
+    }
+
+    /// Posts the next run of consecutive words as one write; false: no slot, the lane is parked.
+    @inlinable
+    mutating func postRun(_ destination: Int) -> Bool {
+        let first = Int(lanes[destination].pendingPosted)
+        let end = Int(lanes[destination].pendingCount)
+        let slice = pending + destination &* pendingCapacity
+        let wordOffset = slice[first].wordOffset
+        var count = 0
+        while first &+ count < end && count < payloadCapacity,
+            slice[first &+ count].wordOffset == wordOffset &+ UInt64(count)
+        {
+            payload[count] = slice[first &+ count].word
+            count &+= 1
+        }
+        var request = WorkRequest(
+            operation: .write, peer: UInt32(destination), queue: lanes[destination].queue,
+            byteCount: UInt32(truncatingIfNeeded: count &* 8), identifier: 0)
+        request.isInline = true
+        request.payload = UnsafePointer(payload)
+        request.remoteOffset = wordOffset << UInt64(PERSEUS_SIGNAL_UNIT_SHIFT)
+        request.remoteRegion = UInt8(truncatingIfNeeded: PERSEUS_REGION_SIGNAL.rawValue)
+        if plan.form == .immediate {
+            request.operation = .writeWithImmediate
+            request.remoteRegion = UInt8(truncatingIfNeeded: PERSEUS_REGION_SIGNAL_SHADOW.rawValue)
+            request.immediate = Immediate.signal(wordIndex: wordOffset, count: count)
+        }
+        request.isFenced = plan.flagsSignal && isDirty(destination)
+        let isLast = first &+ count == end
+        guard
+            post(
+                &request, destination: destination, position: 0,
+                isSignaled: isLast || signalInterval == 1)
+        else { return false }
+        if request.isFenced {
+            countFence(destination)
+            noteFenced(destination)
+        }
+        counters.signals &+= 1
+        counters.signalWords &+= UInt64(truncatingIfNeeded: count)
+        lanes[destination].pendingPosted &+= UInt16(truncatingIfNeeded: count)
+        return true
+    }
+
+    /// Posts the next word as a fetch-add of its addend; a zero addend changes nothing and is left out.
+    @inlinable
+    mutating func postAddition(_ destination: Int) -> Bool {
+        let index = Int(lanes[destination].pendingPosted)
+        let entry = pending[destination &* pendingCapacity &+ index]
+        if entry.word != 0 {
+            var request = WorkRequest(
+                operation: .fetchAdd, peer: UInt32(destination), queue: lanes[destination].queue,
+                byteCount: 8, identifier: 0)
+            request.localOffset = entry.word
+            request.remoteOffset = entry.wordOffset << UInt64(PERSEUS_SIGNAL_UNIT_SHIFT)
+            request.remoteRegion = UInt8(truncatingIfNeeded: PERSEUS_REGION_SIGNAL.rawValue)
+            guard post(&request, destination: destination, position: 0, isSignaled: true) else {
+                return false
+            }
+            counters.signals &+= 1
+            counters.signalWords &+= 1
+        }
+        lanes[destination].pendingPosted &+= 1
+        return true
+    }
+
+    /// Puts the pending signals into address order, so that neighbours leave in one write. Groups are short and
+    /// nearly sorted, so insertion is enough.
+    @inlinable
+    mutating func sortPending(_ destination: Int) {
+        let slice = pending + destination &* pendingCapacity
+        var index = 1
+        while index < Int(lanes[destination].pendingCount) {
+            let entry = slice[index]
+            var hole = index
+            while hole > 0 && slice[hole &- 1].wordOffset > entry.wordOffset {
+                slice[hole] = slice[hole &- 1]
+                hole &-= 1
+            }
+            slice[hole] = entry
+            index &+= 1
+        }
+    }
+}

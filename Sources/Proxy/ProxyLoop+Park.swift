@@ -1,0 +1,144 @@
+// Lanes that cannot go on: their backlog, and how they come back.
+
+import CPerseusABI
+import PerseusCommandRing
+
+extension ProxyLoop where NIC: ~Copyable {
+    /// Appends a command and its operands to the lane's backlog (or drops it when the peer is dead).
+    @inlinable
+    mutating func park(_ command: Command, destination: Int) {
+        if lanes[destination].state == .failed {
+            counters.droppedCommands &+= 1
+            return
+        }
+        if lanes[destination].backlogHead < 0 { lanes[destination].queuedSince = now }
+        appendBacklog(command, destination: destination)
+        let slots = Int(perseus_command_operand_slots(command.first))
+        for slot in 0..<slots {
+            appendBacklog(
+                Command(first: operands[2 &* slot], second: operands[2 &* slot &+ 1]),
+                destination: destination)
+        }
+        counters.parkedCommands &+= 1
+    }
+
+    @inlinable
+    mutating func appendBacklog(_ slot: Command, destination: Int) {
+        let index = backlog.take(slot)
+        if lanes[destination].backlogTail >= 0 {
+            backlog.links[Int(lanes[destination].backlogTail)] = index
+        } else {
+            lanes[destination].backlogHead = index
+        }
+        lanes[destination].backlogTail = index
+        lanes[destination].backlogCount &+= 1
+    }
+
+    @inlinable
+    mutating func popBacklog(_ destination: Int) {
+        let index = lanes[destination].backlogHead
+        let next = backlog.links[Int(index)]
+        backlog.give(index)
+        lanes[destination].backlogHead = next
+        if next < 0 { lanes[destination].backlogTail = -1 }
+        lanes[destination].backlogCount &-= 1
+    }
+
+    /// Gives every parked lane that can go on a turn.
+    @inlinable
+    mutating func serveParkedLanes() {
+        for word in 0..<bitWordCount where parked[word] != 0 {
+            var bits = parked[word]
+            while bits != 0 {
+                let lane = word &* 64 &+ bits.trailingZeroBitCount
+                bits &= bits &- 1
+                serveLane(lane)
+                if stalledLane >= 0 { return }
+            }
+        }
+    }
+
+    /// Finishes an interrupted flush, then works off the backlog until it is empty or the lane parks again.
+    @inlinable
+    mutating func serveLane(_ destination: Int) {
+        if lanes[destination].state == .failed { return clearParked(destination) }
+        lanes[destination].state = .open
+        if lanes[destination].isFlushing, !flush(destination) { return }
+        while lanes[destination].backlogHead >= 0 {
+            let head = lanes[destination].backlogHead
+            let command = backlog.nodes[Int(head)]
+            let slots = copyOperands(behind: head, of: command)
+            guard execute(command, operands: operands, destination: destination, position: 0) else {
+                return
+            }
+            for _ in 0...slots { popBacklog(destination) }
+            if lanes[destination].state != .open { return }
+        }
+        clearParked(destination)
+        if board.isWaiting { postMarker(destination) }
+        if lanes[destination].pendingCount > 0 && !lanes[destination].isFlushing {
+            setHolding(destination)
+        }
+    }
+
+    /// Copies the operand slots that follow `head` in the backlog; returns how many there are.
+    @inlinable
+    mutating func copyOperands(behind head: Int32, of command: Command) -> Int {
+        let slots = Int(perseus_command_operand_slots(command.first))
+        var index = head
+        for slot in 0..<slots {
+            index = backlog.links[Int(index)]
+            let node = backlog.nodes[Int(index)]
+            operands[2 &* slot] = node.first
+            operands[2 &* slot &+ 1] = node.second
+        }
+        return slots
+    }
+
+    /// True when the drain that stopped the proxy is over and its signal has left.
+    @inlinable
+    mutating func resumeStalledLane() -> Bool {
+        let lane = stalledLane
+        if lanes[lane].state == .failed {
+            stalledLane = -1
+            return true
+        }
+        let open = plan.wait == .all ? inFlightCount : UInt64(lanes[lane].inFlightCount)
+        guard open == 0 else { return false }
+        stalledLane = -1
+        serveLane(lane)
+        return stalledLane < 0
+    }
+
+    @inlinable
+    mutating func setParked(_ lane: Int) {
+        if parked[lane >> 6] & (1 << UInt64(lane & 63)) == 0 {
+            parked[lane >> 6] |= 1 << UInt64(lane & 63)
+            parkedLaneCount &+= 1
+        }
+    }
+
+    @inlinable
+    mutating func clearParked(_ lane: Int) {
+        if parked[lane >> 6] & (1 << UInt64(lane & 63)) != 0 {
+            parked[lane >> 6] &= ~(1 << UInt64(lane & 63))
+            parkedLaneCount &-= 1
+        }
+    }
+
+    @inlinable
+    mutating func setHolding(_ lane: Int) {
+        if holding[lane >> 6] & (1 << UInt64(lane & 63)) == 0 {
+            holding[lane >> 6] |= 1 << UInt64(lane & 63)
+            holdingLaneCount &+= 1
+        }
+    }
+
+    @inlinable
+    mutating func clearHolding(_ lane: Int) {
+        if holding[lane >> 6] & (1 << UInt64(lane & 63)) != 0 {
+            holding[lane >> 6] &= ~(1 << UInt64(lane & 63))
+            holdingLaneCount &-= 1
+        }
+    }
+}

@@ -1,0 +1,333 @@
+// Stage 5 of 10 — drain the command ring: the heart of the proxy, one bounded step at a time.
+// Upstream:   CommandRing+Push.swift
+// Downstream: SignalOrdering.swift
+
+import CPerseusABI
+import PerseusCommandRing
+import PerseusTransport
+
+/// How one proxy is set up. Fixed at start.
+public struct ProxyConfiguration: Sendable {
+    /// Most commands drained by one step; bounds the time of a step and the size of a doorbell's batch.
+    public var batchLimit = 32
+    /// With in-order completions: every n-th request of a lane asks for a completion.
+    public var signalInterval = 16
+    /// The whole proxy stands still during a `drain-peer`, as the proxies do that Perseus is measured against.
+    public var stallsOnDrain = false
+    /// Signals that are ready together leave together.
+    public var coalesces = false
+    /// With a free ordering: a put larger than this is not allowed to delay a signal that is ready.
+    public var coalesceByteLimit = 8192
+    /// With coalescing: signal words that close a group.
+    public var groupWordLimit = 32
+    /// Only combine signals are held back for a group; dispatch groups come closed from the kernel.
+    public var groupsCombineOnly = false
+    /// Commands that may wait in backlogs, in slots, over all lanes.
+    public var backlogSlotCount = 4096
+    /// Requests in flight over all lanes.
+    public var inFlightCapacity = 4096
+    /// Most words of one signalBlock.
+    public var signalWordCapacity = 64
+    /// An operation older than this fails its lane.
+    public var deadlineNanoseconds: UInt64 = 10_000_000_000
+
+    public init() {}
+}
+
+/// What one step did; all zero means that nothing will change until something arrives.
+@frozen
+public struct ProxyStep: BitwiseCopyable, Sendable {
+    public var drained: UInt32 = 0
+    public var posted: UInt32 = 0
+    public var completed: UInt32 = 0
+    public var received: UInt32 = 0
+    /// The proxy waits for completions and drains nothing.
+    public var isStalled = false
+    /// A lane failed during this step; see `ProxyLoop.failure`.
+    public var hasFailed = false
+
+    @inlinable
+    public init() {}
+
+    @inlinable
+    public var isIdle: Bool { drained == 0 && posted == 0 && completed == 0 && received == 0 }
+}
+
+/// The CPU proxy of one rank (or of one of its rings): commands in, ordered work requests out.
+///
+/// `step` is bounded, never blocks, allocates or reads a clock, and is deterministic given its inputs. A thread
+/// calls it in production and the virtual-time runner calls the same code in simulation. A lane that cannot go
+/// on is parked with its commands in a backlog, and the others proceed; only `drain-all` (and `drain-peer` with
+/// `stallsOnDrain`) stops everything, because that is what it is there to show.
+///
+/// - Threading: one owner. The rings' producers and the NIC are the only other parties, each behind its own ring.
+@frozen
+public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
+    public var transport: NIC
+    @usableFromInline let rings: UnsafeMutablePointer<CommandRingConsumer>
+    @usableFromInline let ringCount: Int
+    @usableFromInline let lanes: UnsafeMutablePointer<Lane>
+    @usableFromInline let laneCount: Int
+    /// [lane][signalWordCapacity]: admitted signals that are not posted yet.
+    @usableFromInline let pending: UnsafeMutablePointer<PendingSignal>
+    @usableFromInline let pendingCapacity: Int
+    @usableFromInline var backlog: IndexPool<Command>
+    @usableFromInline var inFlight: IndexPool<InFlightEntry>
+    /// One bit per lane: has a backlog or an unfinished flush to serve.
+    @usableFromInline let parked: UnsafeMutablePointer<UInt64>
+    /// One bit per lane: has pending signals that wait for the lane to run dry.
+    @usableFromInline let holding: UnsafeMutablePointer<UInt64>
+    @usableFromInline let bitWordCount: Int
+    @usableFromInline let operands: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payload: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payloadCapacity: Int
+    @usableFromInline let completionBuffer: UnsafeMutablePointer<WorkCompletion>
+    @usableFromInline let receiveBuffer: UnsafeMutablePointer<ReceiveCompletion>
+    /// [queue]: puts up to this sequence number are ordered before everything posted from now on.
+    @usableFromInline let queueOrderedThrough: UnsafeMutablePointer<UInt64>
+    @usableFromInline var allOrderedThrough: UInt64 = 0
+    @usableFromInline var dataSequence: UInt64 = 0
+    @usableFromInline var inFlightCount: UInt64 = 0
+    @usableFromInline var parkedLaneCount: Int = 0
+    @usableFromInline var holdingLaneCount: Int = 0
+    /// The lane whose drain stops the whole proxy; -1 when none does.
+    @usableFromInline var stalledLane: Int = -1
+    @usableFromInline var now: UInt64 = 0
+    @usableFromInline var nextRing: Int = 0
+    @usableFromInline var nextDeadlineLane: Int = 0
+    @usableFromInline var unrungCount: UInt32 = 0
+    /// Commands taken by `submit`.
+    @usableFromInline var directPosition: UInt64 = 0
+    @usableFromInline let plan: OrderingPlan
+    @usableFromInline let completesInOrder: Bool
+    @usableFromInline let fenceScope: FenceScope
+    @usableFromInline let batchLimit: Int
+    @usableFromInline let signalInterval: UInt32
+    @usableFromInline let stallsOnDrain: Bool
+    @usableFromInline let coalesces: Bool
+    @usableFromInline let holdsThroughPuts: Bool
+    @usableFromInline let groupsCombineOnly: Bool
+    @usableFromInline let coalesceByteLimit: UInt32
+    @usableFromInline let groupWordLimit: Int
+    @usableFromInline let deadlineNanoseconds: UInt64
+    @usableFromInline var receiver: ImmediateReceiver
+    @usableFromInline var board: CompletionBoard
+    public var counters = ProxyCounters()
+    /// The first operation that failed or passed its deadline.
+    public var failure: StuckOperation?
+    @usableFromInline var outcome = ProxyStep()
+
+    /// - Parameters:
+    ///   - transport: an endpoint whose guarantees meet the obligation of `ordering`, or a caller who has decided
+    ///     to go without (see `SignalOrdering.proof`).
+    ///   - rings: consumers of the rings this proxy owns; copied.
+    ///   - rankCount: destinations are `0 ..< rankCount`.
+    public init(
+        transport: consuming NIC, rings: [CommandRing], rankCount: Int, ordering: SignalOrdering,
+        receiver: consuming ImmediateReceiver, board: CompletionBoard,
+        configuration: ProxyConfiguration
+    ) {
+        let guarantees = transport.guarantees
+        plan = ordering.plan
+        completesInOrder = guarantees.completesInOrder
+        fenceScope = guarantees.fenceScope
+        ringCount = rings.count
+        self.rings = .allocate(capacity: max(1, rings.count))
+        for (index, ring) in rings.enumerated() {
+            (self.rings + index).initialize(to: CommandRingConsumer(ring))
+        }
+        laneCount = rankCount
+        lanes = .allocate(capacity: rankCount)
+        let queueCount = transport.queueCount
+        for index in 0..<rankCount {
+            var lane = Lane()
+            lane.queue = UInt16(index % queueCount)
+            lanes[index] = lane
+        }
+        queueOrderedThrough = .allocate(capacity: queueCount)
+        queueOrderedThrough.initialize(repeating: 0, count: queueCount)
+        pendingCapacity = max(configuration.signalWordCapacity, configuration.groupWordLimit)
+        pending = .allocate(capacity: rankCount * pendingCapacity)
+        backlog = IndexPool(capacity: configuration.backlogSlotCount)
+        inFlight = IndexPool(capacity: configuration.inFlightCapacity)
+        bitWordCount = (rankCount + 63) / 64
+        parked = .allocate(capacity: bitWordCount)
+        parked.initialize(repeating: 0, count: bitWordCount)
+        holding = .allocate(capacity: bitWordCount)
+        holding.initialize(repeating: 0, count: bitWordCount)
+        operands = .allocate(capacity: Int(PERSEUS_MAX_OPERAND_WORDS))
+        payloadCapacity = transport.inlineCapacityByteCount / 8
+        payload = .allocate(capacity: payloadCapacity)
+        completionBuffer = .allocate(capacity: ProxyLoop.pollLimit)
+        receiveBuffer = .allocate(capacity: ProxyLoop.pollLimit)
+        batchLimit = configuration.batchLimit
+        signalInterval = ProxyLoop.signalInterval(
+            of: transport, rankCount: rankCount, plan: plan, configuration: configuration)
+        stallsOnDrain = configuration.stallsOnDrain
+        coalesces = configuration.coalesces
+        holdsThroughPuts = plan.ordersBySignal
+        groupsCombineOnly = configuration.groupsCombineOnly
+        coalesceByteLimit = UInt32(configuration.coalesceByteLimit)
+        groupWordLimit = min(configuration.groupWordLimit, pendingCapacity)
+        deadlineNanoseconds = configuration.deadlineNanoseconds
+        self.receiver = receiver
+        self.board = board
+        self.transport = transport
+    }
+
+    deinit {
+        rings.deinitialize(count: ringCount)
+        rings.deallocate()
+        lanes.deallocate()
+        pending.deallocate()
+        parked.deallocate()
+        holding.deallocate()
+        operands.deallocate()
+        payload.deallocate()
+        completionBuffer.deallocate()
+        receiveBuffer.deallocate()
+        queueOrderedThrough.deallocate()
+    }
+
+    /// How many puts of a lane share one completion.
+    ///
+    /// Lanes on one queue pair share its slots, and a slot is reclaimed only by a completion at or after it: half
+    /// the slots, divided among the lanes, may be unsignaled at any time. A drain needs every completion.
+    static func signalInterval(
+        of transport: borrowing NIC, rankCount: Int, plan: OrderingPlan,
+        configuration: ProxyConfiguration
+    ) -> UInt32 {
+        guard transport.guarantees.completesInOrder && plan.wait == .none else { return 1 }
+        let lanesPerQueue = (rankCount + transport.queueCount - 1) / transport.queueCount
+        let affordable = transport.queueDepth / (2 * max(1, lanesPerQueue))
+        return UInt32(max(1, min(configuration.signalInterval, affordable)))
+    }
+
+    /// Completions taken by one step, so that a flood of them cannot hold up the rings.
+    @inlinable @inline(__always)
+    static var pollLimit: Int { 32 }
+
+    /// One turn: take completions, serve parked lanes, drain the rings, post, ring the doorbell once.
+    ///
+    /// - Parameter now: the runner's clock in nanoseconds; only differences matter.
+    /// - Complexity: O(`batchLimit`) plus the parked lanes that can go on.
+    @inlinable
+    public mutating func step(now: UInt64) -> ProxyStep {
+        self.now = now
+        outcome = ProxyStep()
+        reap()
+        if plan.form == .immediate { receive() }
+        if board.isWaiting { publishQuiet() }
+        checkOneDeadline()
+        if stalledLane < 0 || resumeStalledLane() {
+            if parkedLaneCount > 0 { serveParkedLanes() }
+            if stalledLane < 0 { drain() }
+        }
+        if unrungCount > 0 {
+            transport.ringDoorbell()
+            counters.doorbells &+= 1
+            outcome.posted = unrungCount
+            unrungCount = 0
+        }
+        outcome.isStalled = stalledLane >= 0
+        return outcome
+    }
+
+    /// Takes one command without a ring: for a kernel that writes work requests itself (`gpu-direct`).
+    ///
+    /// - Parameter operands: signal words of a signalBlock, padded to an even count.
+    /// - Returns: false when there is no room; nothing has changed then.
+    @inlinable
+    public mutating func submit(
+        _ command: Command, words: UnsafeBufferPointer<UInt64>, now: UInt64
+    ) -> Bool {
+        guard backlog.freeCount > pendingCapacity else { return false }
+        self.now = now
+        for index in 0..<words.count { operands[index] = words[index] }
+        operands[words.count] = 0
+        admit(command, position: directPosition)
+        directPosition &+= 1
+        return true
+    }
+
+    /// Sends what `submit` left: held signals, and the doorbell.
+    @inlinable
+    public mutating func finishSubmission() {
+        if holdingLaneCount > 0 && stalledLane < 0 { flushDryLanes() }
+        guard unrungCount > 0 else { return }
+        transport.ringDoorbell()
+        counters.doorbells &+= 1
+        unrungCount = 0
+    }
+
+    /// Drains up to `batchLimit` commands, one ring after the other, and lets dry lanes send what they hold.
+    @inlinable
+    mutating func drain() {
+        var remaining = batchLimit
+        var visited = 0
+        while visited < ringCount && remaining > 0 && stalledLane < 0 {
+            let ring = nextRing
+            nextRing = nextRing &+ 1 < ringCount ? nextRing &+ 1 : 0
+            visited &+= 1
+            remaining = drainRing(ring, limit: remaining)
+        }
+        if holdingLaneCount > 0 && remaining > 0 && stalledLane < 0 { flushDryLanes() }
+    }
+
+    /// Drains one ring; returns what is left of `limit`. Slots are given back in one store.
+    @inlinable
+    mutating func drainRing(_ ring: Int, limit: Int) -> Int {
+        var remaining = limit
+        var command = Command()
+        // A command and its operands always find room in the backlog, or they stay in the ring.
+        while remaining > 0 && stalledLane < 0 && backlog.freeCount > pendingCapacity,
+            rings[ring].next(&command, operands: operands)
+        {
+            admit(command, position: rings[ring].position &- 1)
+            remaining &-= 1
+        }
+        if remaining < limit {
+            rings[ring].retire()
+            counters.commands &+= UInt64(truncatingIfNeeded: limit &- remaining)
+            outcome.drained &+= UInt32(truncatingIfNeeded: limit &- remaining)
+        }
+        return remaining
+    }
+
+    /// Executes a drained command, or parks it behind its lane's earlier ones.
+    @inlinable @inline(__always)
+    mutating func admit(_ command: Command, position: UInt64) {
+        let opcode = perseus_command_opcode(command.first)
+        let destination = Int(perseus_command_destination(command.second))
+        if opcode == PERSEUS_OPCODE_QUIET.rawValue {
+            admitQuiet(command, destination: destination)
+            return
+        }
+        precondition(destination < laneCount, "ProxyLoop: command to a rank that does not exist")
+        if lanes[destination].state != .open || lanes[destination].backlogHead >= 0 {
+            park(command, destination: destination)
+        } else if !execute(
+            command, operands: operands, destination: destination, position: position)
+        {
+            park(command, destination: destination)
+            setParked(destination)
+        }
+    }
+
+    /// Executes one command on an open lane; false: the lane is parked now and the command must wait.
+    @inlinable @inline(__always)
+    mutating func execute(
+        _ command: Command, operands: UnsafePointer<UInt64>, destination: Int, position: UInt64
+    ) -> Bool {
+        let opcode = perseus_command_opcode(command.first)
+        if opcode == PERSEUS_OPCODE_PUT.rawValue || opcode == PERSEUS_OPCODE_PUT_SIGNAL.rawValue {
+            return executePut(command, destination: destination, position: position)
+        }
+        if opcode == PERSEUS_OPCODE_SIGNAL_BLOCK.rawValue {
+            return executeSignalBlock(
+                command, operands: operands, destination: destination, position: position)
+        }
+        precondition(opcode == PERSEUS_OPCODE_ATOMIC_ADD.rawValue, "ProxyLoop: unknown opcode")
+        return executeAtomicAdd(command, destination: destination, position: position)
+    }
+}
