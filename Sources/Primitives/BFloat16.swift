@@ -7,7 +7,9 @@ public typealias BFloat16Bits = UInt16
 @inlinable @inline(__always)
 public func bfloat16(_ value: Float) -> BFloat16Bits {
     let bits = value.bitPattern
-    if bits & 0x7FFF_FFFF > 0x7F80_0000 { return UInt16(truncatingIfNeeded: bits >> 16) & 0x8000 | 0x7FC0 }
+    if bits & 0x7FFF_FFFF > 0x7F80_0000 {
+        return UInt16(truncatingIfNeeded: bits >> 16) & 0x8000 | 0x7FC0
+    }
     let rounding = 0x7FFF &+ ((bits >> 16) & 1)
     return UInt16(truncatingIfNeeded: (bits &+ rounding) >> 16)
 }

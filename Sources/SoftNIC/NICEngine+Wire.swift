@@ -1,0 +1,315 @@
+// Transmit, deliver, acknowledge: the times at which things happen, and the bytes that move.
+
+import CPerseusABI
+import CPerseusShims
+import Glibc
+import PerseusCommandRing
+import PerseusPrimitives
+import PerseusTransport
+
+extension NICEngine {
+    /// Starts the next request that may go, round-robin over the flows.
+    @inlinable
+    mutating func transmitNext(at now: UInt64) {
+        isTransmitting = false
+        while readyCount > 0 && !isTransmitting {
+            let flow = dequeueFlow()
+            let entry = flows[flow].head
+            if mustWait(active[Int(entry)].request) && flows[flow].outstanding > 0 {
+                continue  // `release` brings the flow back when its last request is acknowledged
+            }
+            flows[flow].head = active[Int(entry)].next
+            active[Int(entry)].next = -1
+            if flows[flow].head < 0 { flows[flow].tail = -1 } else { enqueueFlow(flow) }
+            start(entry, at: max(now, active[Int(entry)].postedAt))
+        }
+    }
+
+    /// Fence flags wait where the NIC honours them; atomics wait where routing may reorder earlier writes.
+    @inlinable
+    func mustWait(_ request: WorkRequest) -> Bool {
+        (request.isFenced && parameters.honoursFence)
+            || (request.operation == .fetchAdd && parameters.mode == .adaptiveRouting)
+    }
+
+    @inlinable
+    func connectionIndex(_ entry: Int32) -> Int {
+        Int(active[Int(entry)].endpoint) &* fabric.rankCount &+ Int(active[Int(entry)].request.peer)
+    }
+
+    /// Puts one request on the wire and schedules what follows from that.
+    @inlinable
+    mutating func start(_ entry: Int32, at now: UInt64) {
+        let request = active[Int(entry)].request
+        let connection = connectionIndex(entry)
+        active[Int(entry)].startedAt = now
+        flows[Int(active[Int(entry)].flow)].outstanding &+= 1
+        if connections[connection].hasFailed {
+            active[Int(entry)].status = .flushed
+            events.push(time: now, NICEvent(.fail, entry: entry))
+            return
+        }
+        let wire = parameters.wireNanoseconds(Int(request.byteCount))
+        let isData = !request.isInline && request.byteCount > 0
+        let refill = isData && dataOutstanding == 0 ? refillNanoseconds(Int(request.byteCount)) : 0
+        var duration = max(wire, parameters.messageNanoseconds) &+ refill
+        if request.isFenced && parameters.honoursFence { duration &+= parameters.fenceNanoseconds }
+        busyNanoseconds &+= duration
+        isTransmitting = true
+        events.push(time: now &+ duration, NICEvent(.transmit))
+        var placed = now &+ duration &+ parameters.latencyNanoseconds
+        if isData {
+            dataOutstanding &+= 1
+            active[Int(entry)].countsAsData = true
+            let port = fabric.bookPort(
+                rank: Int(request.peer), earliest: now &+ parameters.latencyNanoseconds &+ refill,
+                duration: wire)
+            placed = max(placed, port &+ wire)
+        }
+        if fabric.isDead(Int(request.peer)) {
+            events.push(time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
+            return
+        }
+        schedule(entry, placed: placed &+ lateness(), connection: connection)
+        if reportsTransmissions {
+            notify(
+                NICNotice(
+                    .transmitted, rank: Int(request.peer), first: now, count: request.byteCount,
+                    time: now &+ duration, isFenced: request.isFenced))
+        }
+    }
+
+    /// Extra time of a put that finds the pipeline empty, by its size.
+    @inlinable
+    func refillNanoseconds(_ byteCount: Int) -> UInt64 {
+        guard parameters.refillNanoseconds > 0 else { return 0 }
+        return NICEngine.refill(
+            byteCount: byteCount, most: parameters.refillNanoseconds,
+            scale: parameters.refillByteCount)
+    }
+
+    @usableFromInline
+    static func refill(byteCount: Int, most: Double, scale: Double) -> UInt64 {
+        UInt64((most * (1 - exp(-Double(byteCount) / scale))).rounded())
+    }
+
+    /// Jitter and delay faults of one request.
+    @inlinable
+    mutating func lateness() -> UInt64 {
+        var late: UInt64 = 0
+        let jitter = parameters.jitterNanoseconds &+ faults.jitterNanoseconds
+        if jitter > 0 { late &+= UInt64(random.next(below: Int(jitter))) }
+        if faults.delayChance > 0 && random.chance(faults.delayChance) {
+            late &+= UInt64(random.next(below: Int(faults.delayNanoseconds)))
+        }
+        return late
+    }
+
+    /// A lost packet comes a retransmission later; a clogged rank takes nothing before the clog ends.
+    @inlinable
+    mutating func disturbed(_ time: UInt64, peer: Int) -> UInt64 {
+        var time = time
+        if faults.dropChance > 0 && random.chance(faults.dropChance) {
+            time &+= parameters.retransmitNanoseconds
+        }
+        for clog in faults.clogs where clog.rank == peer && time >= clog.from && time < clog.to {
+            time = clog.to
+        }
+        return time
+    }
+
+    /// Schedules the placement of every fragment and the acknowledgement, by the rules of the delivery mode.
+    @inlinable
+    mutating func schedule(_ entry: Int32, placed: UInt64, connection: Int) {
+        let request = active[Int(entry)].request
+        let peer = Int(request.peer)
+        var last: UInt64
+        if parameters.mode == .inOrder {
+            last = max(disturbed(placed, peer: peer), connections[connection].placedAt)
+            active[Int(entry)].fragmentCount = 1
+            events.push(time: last, NICEvent(.deliver, entry: entry))
+        } else {
+            // Immediates (and atomics) of a routed connection land after the writes before them.
+            let staysBehind = request.operation != .write && parameters.mode == .adaptiveRouting
+            let earliest = staysBehind ? max(placed, connections[connection].placedAt) : placed
+            last = scheduleFragments(entry, earliest: earliest, peer: peer)
+        }
+        active[Int(entry)].fragmentsLeft = active[Int(entry)].fragmentCount
+        active[Int(entry)].placedAt = last
+        connections[connection].placedAt = max(connections[connection].placedAt, last)
+        var acknowledged = last &+ parameters.latencyNanoseconds
+        if parameters.mode != .unordered {
+            acknowledged = max(acknowledged, connections[connection].acknowledgedAt)
+            connections[connection].acknowledgedAt = acknowledged
+        }
+        events.push(time: acknowledged, NICEvent(.acknowledge, entry: entry))
+    }
+
+    /// Spreads the fragments of one request; returns when the last one lands.
+    @inlinable
+    mutating func scheduleFragments(_ entry: Int32, earliest: UInt64, peer: Int) -> UInt64 {
+        let byteCount = Int(active[Int(entry)].request.byteCount)
+        let packets = (byteCount + parameters.packetByteCount - 1) / parameters.packetByteCount
+        let count = max(1, min(NICEngine.fragmentLimit, packets))
+        active[Int(entry)].fragmentCount = UInt16(count)
+        var last: UInt64 = 0
+        for fragment in 0..<count {
+            var time = earliest
+            if parameters.reorderNanoseconds > 0 {
+                time &+= UInt64(random.next(below: Int(parameters.reorderNanoseconds)))
+            }
+            if faults.reorderChance > 0 && random.chance(faults.reorderChance) {
+                time &+= UInt64(random.next(below: Int(faults.reorderNanoseconds)))
+            }
+            time = disturbed(time, peer: peer)
+            last = max(last, time)
+            events.push(time: time, NICEvent(.deliver, entry: entry, fragment: UInt16(fragment)))
+        }
+        return last
+    }
+
+    /// Places one fragment in the peer's memory.
+    @inlinable
+    mutating func deliver(_ entry: Int32, fragment: Int, at now: UInt64) {
+        let request = active[Int(entry)].request
+        let peer = Int(request.peer)
+        if fabric.isDead(peer) {
+            active[Int(entry)].isLost = true
+            return
+        }
+        active[Int(entry)].fragmentsLeft &-= 1
+        guard
+            fabric.accepts(
+                rank: peer, region: request.remoteRegion, offset: request.remoteOffset,
+                byteCount: request.byteCount)
+        else {
+            active[Int(entry)].status = .remoteAccessError
+            return
+        }
+        if request.operation == .fetchAdd {
+            addAtPeer(request)
+        } else {
+            place(entry, fragment: fragment)
+        }
+        if active[Int(entry)].fragmentsLeft == 0 && request.operation == .writeWithImmediate {
+            notifyReceiver(entry, at: now)
+        }
+    }
+
+    @inlinable
+    mutating func addAtPeer(_ request: WorkRequest) {
+        guard
+            let target = fabric.address(
+                rank: Int(request.peer), region: request.remoteRegion, offset: request.remoteOffset)
+        else { return }
+        _ = perseus_fetch_add_acquire_release(
+            target.assumingMemoryBound(to: UInt64.self), request.localOffset)
+        notifySignal(request, wordOffset: request.remoteOffset >> 3, count: 1)
+    }
+
+    @inlinable
+    mutating func notifySignal(_ request: WorkRequest, wordOffset: UInt64, count: Int) {
+        guard request.remoteRegion == UInt8(PERSEUS_REGION_SIGNAL.rawValue) else { return }
+        notify(
+            NICNotice(
+                .signalWords, rank: Int(request.peer), first: wordOffset,
+                count: UInt32(truncatingIfNeeded: count)))
+    }
+
+    /// Moves the bytes of one fragment. Words of signal regions are stored whole, each with release.
+    @inlinable
+    mutating func place(_ entry: Int32, fragment: Int) {
+        let request = active[Int(entry)].request
+        let total = Int(request.byteCount)
+        guard total > 0,
+            let target = fabric.address(
+                rank: Int(request.peer), region: request.remoteRegion, offset: request.remoteOffset)
+        else { return }
+        if request.isInline {
+            let words = target.assumingMemoryBound(to: UInt64.self)
+            let payload = payloads + Int(entry) &* payloadWords
+            for index in 0..<total >> 3 { perseus_store_release(words + index, payload[index]) }
+            notifySignal(request, wordOffset: request.remoteOffset >> 3, count: total >> 3)
+            return
+        }
+        let count = Int(active[Int(entry)].fragmentCount)
+        let portion = count == 1 ? total : (total / count + 15) & ~15
+        let begin = fragment &* portion
+        let end = fragment == count &- 1 ? total : min(total, begin &+ portion)
+        guard begin < end,
+            let source = fabric.address(
+                rank: rank, region: request.localRegion, offset: request.localOffset)
+        else { return }
+        (target + begin).copyMemory(from: source + begin, byteCount: end &- begin)
+    }
+
+    /// Hands an immediate to the peer's receive queue; a full queue is tried again, as a NIC would.
+    @inlinable
+    mutating func notifyReceiver(_ entry: Int32, at now: UInt64) {
+        let request = active[Int(entry)].request
+        let peer = Int(request.peer)
+        let message = SoftReceive.encode(source: rank, immediate: request.immediate)
+        if fabric.receiveQueues[peer].tryPush(message) {
+            notify(NICNotice(.receive, rank: peer))
+        } else {
+            events.push(time: now &+ 1000, NICEvent(.notify, entry: entry))
+        }
+    }
+
+    /// The acknowledgement is back: the request is over, unless its peer died under it.
+    @inlinable
+    mutating func acknowledge(_ entry: Int32, at now: UInt64) {
+        if active[Int(entry)].isLost {
+            events.push(time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
+            return
+        }
+        finish(entry, at: now, isSignaled: active[Int(entry)].request.isSignaled)
+    }
+
+    /// Retries are exhausted: the connection fails, and what follows on it is flushed.
+    @inlinable
+    mutating func failRequest(_ entry: Int32, at now: UInt64) {
+        let connection = connectionIndex(entry)
+        if active[Int(entry)].status == .success {
+            active[Int(entry)].status =
+                connections[connection].hasFailed ? .flushed : .retryExceeded
+        }
+        connections[connection].hasFailed = true
+        finish(entry, at: now, isSignaled: true)
+    }
+
+    /// Writes the completion, frees the entry and lets waiting requests go.
+    @inlinable
+    mutating func finish(_ entry: Int32, at now: UInt64, isSignaled: Bool) {
+        let done = active[Int(entry)]
+        let connection = connectionIndex(entry)
+        let endpoint = Int(done.endpoint)
+        if done.countsAsData { dataOutstanding &-= 1 }
+        connections[connection].unretired &+= 1
+        if isSignaled || done.status != .success {
+            let completion = TimedCompletion(
+                completion: WorkCompletion(
+                    identifier: done.request.identifier, status: done.status),
+                queue: done.request.queue, retiredCount: connections[connection].unretired,
+                visibleAt: now &+ completionDelay)
+            connections[connection].unretired = 0
+            let isQueued = endpoints[endpoint].completionQueue.tryPush(completion)
+            precondition(isQueued, "NICEngine: completion queue overrun")
+            notify(
+                NICNotice(.completion, endpoint: Int32(endpoint), time: completion.visibleAt))
+        }
+        active[Int(entry)].next = freeEntry
+        freeEntry = entry
+        freeCount &+= 1
+        release(Int(done.flow), at: now)
+    }
+
+    /// One request less outstanding on `flow`: a fenced one behind it may go now.
+    @inlinable
+    mutating func release(_ flow: Int, at now: UInt64) {
+        flows[flow].outstanding &-= 1
+        guard flows[flow].outstanding == 0, flows[flow].head >= 0 else { return }
+        enqueueFlow(flow)
+        if !isTransmitting { transmitNext(at: now) }
+    }
+}

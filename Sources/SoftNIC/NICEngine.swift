@@ -1,0 +1,337 @@
+// The soft NIC itself: a role that transmits, delivers and acknowledges at modelled times.
+// Stage 7 of 10 — post: what lies behind the doorbell, up to the peer's memory.
+// Upstream:   Transport.swift
+// Downstream: Subscriber.swift
+
+import CPerseusABI
+import CPerseusShims
+import PerseusCommandRing
+import PerseusPrimitives
+import PerseusTransport
+
+/// One request inside the NIC, from the doorbell to its acknowledgement.
+@frozen
+public struct ActiveRequest: BitwiseCopyable {
+    @usableFromInline var request: WorkRequest
+    @usableFromInline var postedAt: UInt64
+    @usableFromInline var startedAt: UInt64 = 0
+    /// Latest placement of any fragment.
+    @usableFromInline var placedAt: UInt64 = 0
+    /// Fragments of a dead peer's request are never placed.
+    @usableFromInline var isLost = false
+    @usableFromInline var countsAsData = false
+    @usableFromInline var next: Int32 = -1
+    @usableFromInline var flow: Int32
+    @usableFromInline var endpoint: Int32
+    @usableFromInline var fragmentCount: UInt16 = 0
+    @usableFromInline var fragmentsLeft: UInt16 = 0
+    @usableFromInline var status: WorkCompletion.Status = .success
+
+    @inlinable
+    init(request: WorkRequest, postedAt: UInt64, flow: Int32, endpoint: Int32) {
+        self.request = request
+        self.postedAt = postedAt
+        self.flow = flow
+        self.endpoint = endpoint
+    }
+}
+
+/// The requests that a fence flag orders among each other: one peer, one queue pair, or the whole NIC.
+@frozen
+public struct Flow: BitwiseCopyable {
+    @usableFromInline var head: Int32 = -1
+    @usableFromInline var tail: Int32 = -1
+    /// Transmitted and not acknowledged.
+    @usableFromInline var outstanding: UInt32 = 0
+    @usableFromInline var isQueued = false
+
+    @inlinable
+    init() {}
+}
+
+/// One queue pair to one peer: what "in order" refers to.
+@frozen
+public struct Connection: BitwiseCopyable {
+    /// Latest placement so far.
+    @usableFromInline var placedAt: UInt64 = 0
+    @usableFromInline var acknowledgedAt: UInt64 = 0
+    /// Acknowledged since the last completion was written.
+    @usableFromInline var unretired: UInt16 = 0
+    @usableFromInline var hasFailed = false
+
+    @inlinable
+    init() {}
+}
+
+/// What a step of the engine changed, for a runner that lets idle roles sleep.
+@frozen
+public struct NICNotice: BitwiseCopyable {
+    @frozen
+    public enum Kind: UInt8, BitwiseCopyable, Sendable {
+        /// Signal words `first ..< first + count` of `rank` were written.
+        case signalWords
+        /// The completion queue of `endpoint` holds something visible at `time`.
+        case completion
+        /// An immediate arrived at `rank`.
+        case receive
+        /// A request was on the wire to `rank` from `first` to `time`; `count` bytes.
+        case transmitted
+    }
+
+    public var kind: Kind
+    public var isFenced: Bool
+    public var rank: Int32
+    public var endpoint: Int32
+    public var count: UInt32
+    public var first: UInt64
+    public var time: UInt64
+
+    @inlinable
+    init(
+        _ kind: Kind, rank: Int = -1, endpoint: Int32 = -1, first: UInt64 = 0, count: UInt32 = 0,
+        time: UInt64 = 0, isFenced: Bool = false
+    ) {
+        self.kind = kind
+        self.isFenced = isFenced
+        self.rank = Int32(truncatingIfNeeded: rank)
+        self.endpoint = endpoint
+        self.count = count
+        self.first = first
+        self.time = time
+    }
+}
+
+/// One thing that the engine does at a set time.
+@frozen
+public struct NICEvent: BitwiseCopyable {
+    @frozen
+    public enum Kind: UInt8, BitwiseCopyable, Sendable {
+        case transmit, deliver, notify, acknowledge, fail
+    }
+    @usableFromInline var kind: Kind
+    @usableFromInline var fragment: UInt16
+    @usableFromInline var entry: Int32
+
+    @inlinable
+    init(_ kind: Kind, entry: Int32 = -1, fragment: UInt16 = 0) {
+        self.kind = kind
+        self.fragment = fragment
+        self.entry = entry
+    }
+}
+
+/// The NIC of one rank. `step` handles everything that is due, in bounded portions, and never blocks.
+///
+/// - Threading: one owner; proxies are behind single-producer rings, peers' memory is written as a NIC would.
+@frozen
+public struct NICEngine: ~Copyable {
+    @usableFromInline let fabric: SoftFabric
+    public let rank: Int
+    @usableFromInline let parameters: NICParameters
+    @usableFromInline let faults: FaultPlan
+    @usableFromInline var random: SeededRandom
+    @usableFromInline let endpoints: UnsafeMutablePointer<SoftNICLink>
+    @usableFromInline let endpointCount: Int
+    @usableFromInline var active: UnsafeMutablePointer<ActiveRequest>
+    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payloadWords: Int
+    @usableFromInline let capacity: Int
+    @usableFromInline var freeEntry: Int32
+    @usableFromInline var freeCount: Int
+    @usableFromInline let flows: UnsafeMutablePointer<Flow>
+    @usableFromInline let flowCount: Int
+    @usableFromInline let connections: UnsafeMutablePointer<Connection>
+    /// Flows with something to send, in round-robin order: a ring of `flowCount` slots.
+    @usableFromInline let ready: UnsafeMutablePointer<Int32>
+    @usableFromInline var readyHead = 0
+    @usableFromInline var readyCount = 0
+    @usableFromInline var events: EventHeap<NICEvent>
+    @usableFromInline var isTransmitting = false
+    /// Data puts on the wire or unacknowledged: zero means that the pipeline has run empty.
+    @usableFromInline var dataOutstanding: UInt32 = 0
+    public let notices: UnsafeMutablePointer<NICNotice>
+    @usableFromInline var noticeCount_ = 0
+    /// Notices of the last step.
+    @inlinable public var noticeCount: Int { noticeCount_ }
+    @usableFromInline let reportsTransmissions: Bool
+    @usableFromInline let completionDelay: UInt64
+    /// Time that the transmit engine was busy.
+    public var busyNanoseconds: UInt64 = 0
+
+    /// Notices of one step; the step ends early rather than overflow.
+    public static let noticeCapacity = 256
+    /// Most fragments of one request: enough to see a torn message, cheap enough to simulate.
+    @usableFromInline static let fragmentLimit = 4
+
+    init(
+        fabric: SoftFabric, rank: Int, links: [SoftNICLink], parameters: NICParameters,
+        faults: FaultPlan, reportsTransmissions: Bool
+    ) {
+        self.fabric = fabric
+        self.rank = rank
+        self.parameters = parameters
+        self.faults = faults
+        self.reportsTransmissions = reportsTransmissions
+        random = SeededRandom(seed: faults.seed, stream: UInt64(rank) &+ 1)
+        endpointCount = links.count
+        endpoints = .allocate(capacity: links.count)
+        endpoints.initialize(from: links, count: links.count)
+        capacity = links.reduce(0) { $0 + $1.sendCapacity }
+        active = .allocate(capacity: capacity)
+        payloadWords = links.map(\.payloadWords).max() ?? 1
+        payloads = .allocate(capacity: capacity * payloadWords)
+        for index in 0..<capacity {
+            active[index] = ActiveRequest(
+                request: WorkRequest(
+                    operation: .write, peer: 0, queue: 0, byteCount: 0, identifier: 0),
+                postedAt: 0, flow: 0, endpoint: 0)
+            active[index].next = index + 1 < capacity ? Int32(index + 1) : -1
+        }
+        freeEntry = 0
+        freeCount = capacity
+        let queueCount = links.reduce(0) { $0 + $1.queueCount }
+        flowCount =
+            switch parameters.fenceScope {
+            case .peer: links.count * fabric.rankCount
+            case .lane: queueCount
+            case .queue: 1
+            }
+        flows = .allocate(capacity: flowCount)
+        flows.initialize(repeating: Flow(), count: flowCount)
+        connections = .allocate(capacity: links.count * fabric.rankCount)
+        connections.initialize(repeating: Connection(), count: links.count * fabric.rankCount)
+        ready = .allocate(capacity: flowCount)
+        events = EventHeap(capacity: 4 * min(capacity, 1024))
+        notices = .allocate(capacity: Self.noticeCapacity)
+        let destinations = max(1, fabric.rankCount / max(1, links.count))
+        completionDelay =
+            parameters.completionNanoseconds
+            + parameters.completionPerDestinationNanoseconds * UInt64(destinations)
+    }
+
+    deinit {
+        endpoints.deallocate()
+        active.deallocate()
+        payloads.deallocate()
+        flows.deallocate()
+        connections.deallocate()
+        ready.deallocate()
+        notices.deallocate()
+    }
+
+    /// When the engine has something to do next, as far as it knows; nil: not before a doorbell.
+    @inlinable
+    public var nextDue: UInt64? {
+        var due = events.nextTime
+        for index in 0..<endpointCount {
+            guard freeCount > 0, let posted = endpoints[index].sendQueue.peek() else { continue }
+            due = min(due ?? .max, posted.pointee.postedAt)
+        }
+        return due
+    }
+
+    /// Takes what was posted, and handles what is due at `now`; true when anything was done.
+    ///
+    /// Notices of this step are in `notices[0 ..< noticeCount]` until the next one.
+    @inlinable
+    public mutating func step(now: UInt64) -> Bool {
+        noticeCount_ = 0
+        if fabric.isDead(rank) { return false }
+        var hasWorked = admitPosted(now: now)
+        while noticeCount < NICEngine.noticeCapacity - 8, let due = events.nextTime, due <= now {
+            handle(events.pop())
+            hasWorked = true
+        }
+        return hasWorked
+    }
+
+    @inlinable
+    mutating func notify(_ notice: NICNotice) {
+        notices[noticeCount_] = notice
+        noticeCount_ &+= 1
+    }
+
+    /// Moves posted requests from the endpoints' send queues to their flows.
+    @inlinable
+    mutating func admitPosted(now: UInt64) -> Bool {
+        var hasWorked = false
+        for index in 0..<endpointCount {
+            while freeCount > 0, noticeCount_ < NICEngine.noticeCapacity - 8,
+                let posted = endpoints[index].sendQueue.peek(), posted.pointee.postedAt <= now
+            {
+                admit(posted.pointee, endpoint: index)
+                endpoints[index].sendQueue.dropFirst()
+                hasWorked = true
+            }
+        }
+        return hasWorked
+    }
+
+    @inlinable
+    mutating func admit(_ posted: PostedRequest, endpoint: Int) {
+        let entry = freeEntry
+        freeEntry = active[Int(entry)].next
+        freeCount &-= 1
+        let flow = flowIndex(posted.request, endpoint: endpoint)
+        active[Int(entry)] = ActiveRequest(
+            request: posted.request, postedAt: posted.postedAt, flow: Int32(flow),
+            endpoint: Int32(endpoint))
+        if posted.request.isInline {
+            let slot = Int(
+                endpoints[endpoint].takenCount & UInt64(endpoints[endpoint].sendCapacity - 1))
+            (payloads + Int(entry) &* payloadWords).update(
+                from: endpoints[endpoint].payloads + slot &* endpoints[endpoint].payloadWords,
+                count: Int(posted.request.byteCount) >> 3)
+        }
+        endpoints[endpoint].takenCount &+= 1
+        let isFlowEmpty = flows[flow].head < 0
+        if isFlowEmpty {
+            flows[flow].head = entry
+        } else {
+            active[Int(flows[flow].tail)].next = entry
+        }
+        flows[flow].tail = entry
+        if isFlowEmpty { enqueueFlow(flow) }
+        if !isTransmitting { transmitNext(at: posted.postedAt) }
+    }
+
+    @inlinable
+    func flowIndex(_ request: WorkRequest, endpoint: Int) -> Int {
+        switch parameters.fenceScope {
+        case .peer: return endpoint &* fabric.rankCount &+ Int(request.peer)
+        case .lane: return endpoints[endpoint].firstQueue &+ Int(request.queue)
+        case .queue: return 0
+        }
+    }
+
+    @inlinable
+    mutating func enqueueFlow(_ flow: Int) {
+        guard !flows[flow].isQueued else { return }
+        flows[flow].isQueued = true
+        var slot = readyHead &+ readyCount
+        if slot >= flowCount { slot &-= flowCount }
+        ready[slot] = Int32(flow)
+        readyCount &+= 1
+    }
+
+    @inlinable
+    mutating func dequeueFlow() -> Int {
+        let flow = Int(ready[readyHead])
+        readyHead = readyHead &+ 1 < flowCount ? readyHead &+ 1 : 0
+        readyCount &-= 1
+        flows[flow].isQueued = false
+        return flow
+    }
+
+    @inlinable
+    mutating func handle(_ event: EventHeap<NICEvent>.Event) {
+        switch event.payload.kind {
+        case .transmit: transmitNext(at: event.time)
+        case .deliver:
+            deliver(event.payload.entry, fragment: Int(event.payload.fragment), at: event.time)
+        case .notify: notifyReceiver(event.payload.entry, at: event.time)
+        case .acknowledge: acknowledge(event.payload.entry, at: event.time)
+        case .fail: failRequest(event.payload.entry, at: event.time)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// Builds the soft NIC of one rank: one engine and an endpoint for every proxy thread.
+
+import PerseusCommandRing
+import PerseusPrimitives
+import PerseusTransport
+
+/// The parts of one rank's soft NIC. Endpoints are taken out one by one, each by its proxy.
+public final class SoftNIC: @unchecked Sendable {
+    private let fabric: SoftFabric
+    private let rank: Int
+    private let parameters: NICParameters
+    private let links: [SoftNICLink]
+    private let memory: [UnsafeMutablePointer<UInt64>]
+
+    /// - Parameters:
+    ///   - endpointCount: proxies of this rank.
+    ///   - queueCount: queue pairs of each endpoint.
+    ///   - sendCapacity: requests posted and not yet finished, over all queue pairs of an endpoint; power of two.
+    public init(
+        fabric: SoftFabric, rank: Int, endpointCount: Int, queueCount: Int, sendCapacity: Int,
+        parameters: NICParameters
+    ) {
+        precondition(sendCapacity & (sendCapacity - 1) == 0, "SoftNIC: capacity not a power of two")
+        self.fabric = fabric
+        self.rank = rank
+        self.parameters = parameters
+        let payloadWords = parameters.inlineCapacityByteCount / 8
+        var links: [SoftNICLink] = []
+        var memory: [UnsafeMutablePointer<UInt64>] = []
+        for endpoint in 0..<endpointCount {
+            let payloads = UnsafeMutablePointer<UInt64>.allocate(
+                capacity: sendCapacity * payloadWords)
+            memory.append(payloads)
+            links.append(
+                SoftNICLink(
+                    sendQueue: .allocate(capacity: sendCapacity),
+                    completionQueue: .allocate(capacity: 2 * sendCapacity), payloads: payloads,
+                    payloadWords: payloadWords, sendCapacity: sendCapacity, queueCount: queueCount,
+                    firstQueue: endpoint * queueCount))
+        }
+        self.links = links
+        self.memory = memory
+    }
+
+    deinit {
+        for link in links {
+            link.sendQueue.deallocate()
+            link.completionQueue.deallocate()
+        }
+        for payloads in memory { payloads.deallocate() }
+    }
+
+    /// The engine; call once.
+    public func makeEngine(faults: FaultPlan, reportsTransmissions: Bool) -> NICEngine {
+        NICEngine(
+            fabric: fabric, rank: rank, links: links, parameters: parameters, faults: faults,
+            reportsTransmissions: reportsTransmissions)
+    }
+
+    /// The endpoint of proxy `index`; call once for each. Endpoint 0 receives the immediates of the rank.
+    public func makeEndpoint(
+        _ index: Int, costs: PostingCosts, clock: UnsafeMutablePointer<StepClock>
+    ) -> SoftNICEndpoint {
+        let receives = index == 0 && fabric.hasReceiveQueues
+        return SoftNICEndpoint(
+            fabric: fabric, rank: rank, link: links[index],
+            receiveQueue: receives ? CommandRingConsumer(fabric.receiveQueues[rank]) : nil,
+            parameters: parameters, costs: costs, clock: clock)
+    }
+}

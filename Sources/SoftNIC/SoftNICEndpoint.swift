@@ -1,0 +1,192 @@
+// The proxy's side of a soft NIC: a send queue, a completion queue and a receive queue.
+
+import CPerseusABI
+import CPerseusShims
+import PerseusCommandRing
+import PerseusTransport
+
+/// The clock of one role during one step: the runner sets it, modelled costs advance it.
+@frozen
+public struct StepClock: BitwiseCopyable {
+    public var now: UInt64
+    @inlinable
+    public init(now: UInt64 = 0) { self.now = now }
+}
+
+/// A posted request on its way from the endpoint to the engine.
+@frozen
+public struct PostedRequest: BitwiseCopyable {
+    @usableFromInline var request: WorkRequest
+    @usableFromInline var postedAt: UInt64
+
+    @inlinable
+    init(request: WorkRequest, postedAt: UInt64) {
+        self.request = request
+        self.postedAt = postedAt
+    }
+}
+
+/// A completion on its way back, and when a poll may see it.
+@frozen
+public struct TimedCompletion: BitwiseCopyable {
+    @usableFromInline var completion: WorkCompletion
+    @usableFromInline var queue: UInt16
+    /// Requests of the queue pair that this completion retires.
+    @usableFromInline var retiredCount: UInt16
+    @usableFromInline var visibleAt: UInt64
+
+    @inlinable
+    init(completion: WorkCompletion, queue: UInt16, retiredCount: UInt16, visibleAt: UInt64) {
+        self.completion = completion
+        self.queue = queue
+        self.retiredCount = retiredCount
+        self.visibleAt = visibleAt
+    }
+}
+
+/// One endpoint of a rank's soft NIC.
+///
+/// The queues are single-producer single-consumer rings, so the proxy and the engine may run on different threads.
+/// - Threading: one proxy.
+@frozen
+public struct SoftNICEndpoint: Transport, ~Copyable {
+    @usableFromInline let fabric: SoftFabric
+    @usableFromInline let rank: Int
+    @usableFromInline var sendQueue: SPSCRing<PostedRequest>
+    @usableFromInline var completionQueue: SPSCRing<TimedCompletion>
+    @usableFromInline var receiveQueue: CommandRingConsumer?
+    /// [sendCapacity][inline words]: payloads of inline requests, by send-queue position.
+    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payloadWords: Int
+    @usableFromInline let sendMask: UInt64
+    @usableFromInline var postedCount: UInt64 = 0
+    /// [queue]: requests posted and not retired.
+    @usableFromInline let occupied: UnsafeMutablePointer<UInt32>
+    @usableFromInline let clock: UnsafeMutablePointer<StepClock>
+    @usableFromInline let costs: PostingCosts
+    public let guarantees: OrderingGuarantees
+    public let queueCount: Int
+    public let queueDepth: Int
+    public let inlineCapacityByteCount: Int
+
+    @usableFromInline
+    init(
+        fabric: SoftFabric, rank: Int, link: SoftNICLink,
+        receiveQueue: consuming CommandRingConsumer?,
+        parameters: NICParameters, costs: PostingCosts, clock: UnsafeMutablePointer<StepClock>
+    ) {
+        self.fabric = fabric
+        self.rank = rank
+        sendQueue = link.sendQueue
+        completionQueue = link.completionQueue
+        payloads = link.payloads
+        payloadWords = link.payloadWords
+        sendMask = UInt64(link.sendCapacity - 1)
+        occupied = .allocate(capacity: link.queueCount)
+        occupied.initialize(repeating: 0, count: link.queueCount)
+        self.receiveQueue = receiveQueue
+        self.clock = clock
+        self.costs = costs
+        guarantees = parameters.guarantees
+        queueCount = link.queueCount
+        queueDepth = parameters.queueDepth
+        inlineCapacityByteCount = parameters.inlineCapacityByteCount
+    }
+
+    deinit { occupied.deallocate() }
+
+    @inlinable
+    public mutating func post(_ request: WorkRequest) -> PostOutcome {
+        let queue = Int(request.queue)
+        guard Int(occupied[queue]) < queueDepth else { return .full }
+        clock.pointee.now &+= request.isInline ? costs.signalNanoseconds : costs.putNanoseconds
+        if request.isInline, let payload = request.payload {
+            let slot = Int(postedCount & sendMask)
+            (payloads + slot &* payloadWords).update(
+                from: payload, count: Int(request.byteCount) >> 3)
+        }
+        guard sendQueue.tryPush(PostedRequest(request: request, postedAt: clock.pointee.now)) else {
+            return .full
+        }
+        postedCount &+= 1
+        occupied[queue] &+= 1
+        return .accepted
+    }
+
+    @inlinable
+    public mutating func ringDoorbell() {
+        clock.pointee.now &+= costs.doorbellNanoseconds
+    }
+
+    @inlinable
+    public mutating func poll(
+        _ completions: UnsafeMutablePointer<WorkCompletion>, limit: Int
+    ) -> Int {
+        var count = 0
+        while count < limit, let next = completionQueue.peek(),
+            next.pointee.visibleAt <= clock.pointee.now
+        {
+            completions[count] = next.pointee.completion
+            occupied[Int(next.pointee.queue)] &-= UInt32(next.pointee.retiredCount)
+            completionQueue.dropFirst()
+            count &+= 1
+        }
+        if count > 0 { clock.pointee.now &+= costs.pollNanoseconds }
+        return count
+    }
+
+    /// When the oldest completion can be seen; nil when there is none. For a runner that lets the proxy sleep.
+    @inlinable
+    public var nextCompletionAt: UInt64? { completionQueue.peek()?.pointee.visibleAt }
+
+    @inlinable
+    public mutating func pollReceive(
+        _ completions: UnsafeMutablePointer<ReceiveCompletion>, limit: Int
+    ) -> Int {
+        guard receiveQueue != nil else { return 0 }
+        var count = 0
+        var message = Command()
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { unused in
+            while count < limit, receiveQueue!.next(&message, operands: unused.baseAddress!) {
+                completions[count] = SoftReceive.decode(message)
+                count &+= 1
+            }
+        }
+        receiveQueue!.retire()
+        return count
+    }
+}
+
+/// An arrived immediate as it lies in a receive queue: the ring of commands carries any 126-bit message.
+@frozen
+public enum SoftReceive {
+    @inlinable @inline(__always)
+    static func encode(source: Int, immediate: UInt32) -> Command {
+        Command(
+            first: perseus_command_first(
+                UInt64(PERSEUS_OPCODE_PUT.rawValue), 0, 0, 1, UInt64(immediate)),
+            second: perseus_command_second(UInt64(source), 0, 0))
+    }
+
+    @inlinable @inline(__always)
+    static func decode(_ message: Command) -> ReceiveCompletion {
+        ReceiveCompletion(
+            source: perseus_command_destination(message.second),
+            immediate: UInt32(truncatingIfNeeded: perseus_command_local_offset(message.first)))
+    }
+}
+
+/// The memory that one endpoint and its engine share, as the engine sees it.
+@usableFromInline
+struct SoftNICLink {
+    @usableFromInline var sendQueue: SPSCRing<PostedRequest>
+    @usableFromInline var completionQueue: SPSCRing<TimedCompletion>
+    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payloadWords: Int
+    @usableFromInline let sendCapacity: Int
+    @usableFromInline let queueCount: Int
+    /// Number of this endpoint's first queue pair among all of the NIC.
+    @usableFromInline let firstQueue: Int
+    /// Requests taken from the send queue so far.
+    @usableFromInline var takenCount: UInt64 = 0
+}
