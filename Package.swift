@@ -50,52 +50,83 @@ let package = Package(
         swiftTarget("Transport", ["CPerseusABI", "CPerseusShims", "PerseusPrimitives"]),
         // Stages 5 and 6: drain, order, post.
         swiftTarget(
-            "Proxy", ["CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusTransport",
-                "PerseusPrimitives"]),
+            "Proxy",
+            [
+                "CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusTransport",
+                "PerseusPrimitives",
+            ]),
         // A NIC in software: the default transport.
         swiftTarget(
-            "SoftNIC", ["CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusTransport",
-                "PerseusPrimitives"]),
+            "SoftNIC",
+            [
+                "CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusTransport",
+                "PerseusPrimitives",
+            ]),
         // Roles of stages 1-4 and 8-10 as state machines.
         swiftTarget(
-            "Megakernel", ["CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusMemory",
-                "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives"]),
+            "Megakernel",
+            [
+                "CExpertKernels", "CPerseusABI", "CPerseusShims", "PerseusCommandRing",
+                "PerseusMemory",
+                "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
+            ]),
         // Threads and virtual time; cost model, profiles, fault plans, checkers.
         swiftTarget(
-            "Runners", ["CPerseusABI", "CPerseusShims", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
+            "Runners",
+            [
+                "CPerseusABI", "CPerseusShims", "PerseusMegakernel", "PerseusProxy",
+                "PerseusSoftNIC",
                 "PerseusCommandRing", "PerseusTransport", "PerseusMemory", "PerseusMoE",
-                "PerseusExpertKernels", "PerseusPrimitives"]),
+                "PerseusExpertKernels", "PerseusPrimitives",
+            ]),
         // Baselines in C that benchmarks are measured against.
         .target(name: "CBenchmarkBaselines", dependencies: ["CPerseusABI"]),
         swiftTarget(
-            "Benchmarks", ["CBenchmarkBaselines", "CExpertKernels", "CPerseusABI", "CPerseusShims",
+            "Benchmarks",
+            [
+                "CBenchmarkBaselines", "CExpertKernels", "CPerseusABI", "CPerseusShims",
                 "PerseusCommandRing", "PerseusProxy", "PerseusTransport", "PerseusMoE",
-                "PerseusExpertKernels", "PerseusPrimitives"]),
+                "PerseusExpertKernels", "PerseusPrimitives",
+            ]),
         // Arguments, reports, tables, atomic files, doctor.
         swiftTarget("CommandLine", ["CPerseusShims", "PerseusPrimitives"]),
         .executableTarget(
             name: "perseus",
-            dependencies: ["PerseusCommandLine", "PerseusRunners", "PerseusBenchmarks",
+            dependencies: [
+                "PerseusCommandLine", "PerseusRunners", "PerseusBenchmarks",
                 "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
-                "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport"],
+                "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport",
+            ],
             path: "Sources/perseus", swiftSettings: settings),
         swiftTests("Primitives", ["PerseusPrimitives"]),
         swiftTests("MoE", ["PerseusMoE", "PerseusCheckpoints", "PerseusPrimitives"]),
         swiftTests(
-            "ExpertKernels", ["PerseusExpertKernels", "CExpertKernels", "PerseusMoE",
-                "PerseusPrimitives"]),
+            "ExpertKernels",
+            [
+                "PerseusExpertKernels", "CExpertKernels", "PerseusMoE",
+                "PerseusPrimitives",
+            ]),
         swiftTests(
-            "CommandRing", ["PerseusCommandRing", "CPerseusABI", "CPerseusShims",
-                "PerseusPrimitives"]),
+            "CommandRing",
+            [
+                "PerseusCommandRing", "CPerseusABI", "CPerseusShims",
+                "PerseusPrimitives",
+            ]),
         swiftTests(
-            "Proxy", ["PerseusProxy", "PerseusCommandRing", "PerseusTransport", "CPerseusABI",
-                "PerseusPrimitives"]),
+            "Proxy",
+            [
+                "PerseusProxy", "PerseusCommandRing", "PerseusTransport", "CPerseusABI",
+                "PerseusPrimitives",
+            ]),
         swiftTests(
             "SoftNIC", ["PerseusSoftNIC", "PerseusTransport", "CPerseusABI", "PerseusPrimitives"]),
         swiftTests(
-            "Runners", ["PerseusRunners", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
+            "Runners",
+            [
+                "PerseusRunners", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
                 "PerseusTransport", "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels",
-                "PerseusPrimitives"]),
+                "PerseusPrimitives",
+            ]),
         swiftTests(
             "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),
         swiftTests("Tidy", [], data: ["imports.txt"]),

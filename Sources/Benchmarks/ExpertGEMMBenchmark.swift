@@ -2,6 +2,7 @@
 
 import CExpertKernels
 import PerseusExpertKernels
+import PerseusMoE
 import PerseusPrimitives
 
 /// What `bench gemm` measures; the defaults are Qwen3's experts and one 64-row segment.

@@ -2,6 +2,7 @@
 
 import CExpertKernels
 import PerseusExpertKernels
+import PerseusMoE
 import PerseusPrimitives
 
 /// Random weights of standard deviation 1/√(terms), so that outputs stay near 1.

@@ -18,9 +18,9 @@ struct SeparateExperts: ExpertWeightSource {
 
     func load(expert: Int, into buffer: ExpertWeightBuffer) throws {
         precondition(projections.indices.contains(expert), "SeparateExperts: no such expert")
-        projections[expert].gate.copyHalves(to: buffer.gate)
-        projections[expert].up.copyHalves(to: buffer.up)
-        projections[expert].down.copyHalves(to: buffer.down)
+        projections[expert].gate.copyHalves(to: buffer.gate.baseAddress!)
+        projections[expert].up.copyHalves(to: buffer.up.baseAddress!)
+        projections[expert].down.copyHalves(to: buffer.down.baseAddress!)
     }
 }
 
@@ -48,13 +48,13 @@ struct FusedExperts: ExpertWeightSource {
             for (out, start) in [(buffer.gate, gateStart), (buffer.up, gateStart + upStart)] {
                 TransposedColumns(
                     bytes: bytes, start: start, rowStride: 2 * inner, columnStep: step
-                ).copy(into: out, outputs: inner, inputs: hidden)
+                ).copy(into: out.baseAddress!, outputs: inner, inputs: hidden)
             }
         }
         down.withBytes { bytes in
             TransposedColumns(
                 bytes: bytes, start: expert * inner * hidden, rowStride: hidden, columnStep: 1
-            ).copy(into: buffer.down, outputs: hidden, inputs: inner)
+            ).copy(into: buffer.down.baseAddress!, outputs: hidden, inputs: inner)
         }
         loadBiases(expert, buffer, upStart: upStart, step: step)
     }

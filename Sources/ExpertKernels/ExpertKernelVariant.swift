@@ -2,15 +2,6 @@
 
 import CExpertKernels
 
-/// What happens between the two multiplications of an expert.
-public enum ExpertActivation: Sendable, Equatable {
-    /// silu(gate) · up
-    case silu
-    /// (clamp(up, -limit, limit) + 1) · g · sigmoid(alpha · g) with g = min(gate, limit), as
-    /// GPT-OSS has it.
-    case clampedSwiGLU(alpha: Float, limit: Float)
-}
-
 /// One implementation of the expert kernels.
 ///
 /// All of them are row-invariant (see `PackedExperts`). `avx512f` and `avx2` produce the same bits;

@@ -53,7 +53,7 @@ func readableByteCount(_ byteCount: Int) -> String {
 
 /// Bytes this process can still take: the machine's MemAvailable, or less if a control group says
 /// so.
-func availableMemory() -> Int {
+public func availableMemory() -> Int {
     let machine = fileText("/proc/meminfo").flatMap { field("MemAvailable:", in: $0) }
     return min(machine.map { $0 * 1024 } ?? .max, availableInControlGroups())
 }

@@ -1,6 +1,7 @@
 // The experts of one rank in the layout of one kernel variant, and their multiplication.
 
 import CExpertKernels
+import PerseusMoE
 import PerseusPrimitives
 
 /// Computes y = W_down · act(W_gate · x, W_up · x) for rows of bfloat16.
@@ -85,8 +86,9 @@ public final class PackedExperts: @unchecked Sendable {
 
     private func packExperts(of source: some ExpertWeightSource, threads: Int) throws {
         try runOnThreads(threads, itemCount: source.expertCount) { experts in
-            let buffer = ExpertWeightBuffer.allocate(source.dimensions, hasBias: source.hasBias)
-            defer { buffer.deallocate() }
+            let storage = ExpertWeightStorage(
+                dimensions: source.dimensions, hasBias: source.hasBias)
+            let buffer = storage.buffer
             for expert in experts {
                 do {
                     try source.load(expert: expert, into: buffer)

@@ -12,29 +12,38 @@ public struct ExpertDimensions: Sendable, Equatable {
     }
 }
 
-/// One expert's weights in row-major [out, in] orientation: gate [I,H], up [I,H], down [H,I] bf16;
-/// biases fp32 or nil.
+/// One expert's weights in row-major [out, in] orientation, as bfloat16 bits; biases as Float or nil.
 ///
-/// The memory belongs to whoever made the buffer; a source only writes it.
+/// A view: the memory belongs to whoever allocated it, and a source only writes it. Contents are undefined until a
+/// source has filled all of it.
 public struct ExpertWeightBuffer {
-    public let gate: UnsafeMutablePointer<UInt16>
-    public let up: UnsafeMutablePointer<UInt16>
-    public let down: UnsafeMutablePointer<UInt16>
-    public let gateBias: UnsafeMutablePointer<Float>?
-    public let upBias: UnsafeMutablePointer<Float>?
-    public let downBias: UnsafeMutablePointer<Float>?
+    /// [intermediate, hidden]
+    public let gate: UnsafeMutableBufferPointer<UInt16>
+    /// [intermediate, hidden]
+    public let up: UnsafeMutableBufferPointer<UInt16>
+    /// [hidden, intermediate]
+    public let down: UnsafeMutableBufferPointer<UInt16>
+    /// [intermediate]
+    public let gateBias: UnsafeMutableBufferPointer<Float>?
+    /// [intermediate]
+    public let upBias: UnsafeMutableBufferPointer<Float>?
+    /// [hidden]
+    public let downBias: UnsafeMutableBufferPointer<Float>?
 
-    public init(
-        gate: UnsafeMutablePointer<UInt16>, up: UnsafeMutablePointer<UInt16>,
-        down: UnsafeMutablePointer<UInt16>, gateBias: UnsafeMutablePointer<Float>? = nil,
-        upBias: UnsafeMutablePointer<Float>? = nil, downBias: UnsafeMutablePointer<Float>? = nil
-    ) {
-        self.gate = gate
-        self.up = up
-        self.down = down
-        self.gateBias = gateBias
-        self.upBias = upBias
-        self.downBias = downBias
+    public static func allocate(_ dimensions: ExpertDimensions, hasBias: Bool) -> ExpertWeightBuffer
+    {
+        let count = dimensions.hidden * dimensions.intermediate
+        return ExpertWeightBuffer(
+            gate: .allocate(capacity: count), up: .allocate(capacity: count),
+            down: .allocate(capacity: count),
+            gateBias: hasBias ? .allocate(capacity: dimensions.intermediate) : nil,
+            upBias: hasBias ? .allocate(capacity: dimensions.intermediate) : nil,
+            downBias: hasBias ? .allocate(capacity: dimensions.hidden) : nil)
+    }
+
+    public func deallocate() {
+        for weights in [gate, up, down] { weights.deallocate() }
+        for bias in [gateBias, upBias, downBias] { bias?.deallocate() }
     }
 }
 

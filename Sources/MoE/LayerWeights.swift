@@ -64,23 +64,8 @@ public struct ExpertWeightStorage: ~Copyable {
 
     /// Allocates for `dimensions`; the content is undefined until a source loads an expert.
     public init(dimensions: ExpertDimensions, hasBias: Bool) {
-        let (hidden, intermediate) = (dimensions.hidden, dimensions.intermediate)
-        func bias(_ count: Int) -> UnsafeMutablePointer<Float>? {
-            hasBias ? .allocate(capacity: count) : nil
-        }
-        buffer = ExpertWeightBuffer(
-            gate: .allocate(capacity: intermediate * hidden),
-            up: .allocate(capacity: intermediate * hidden),
-            down: .allocate(capacity: hidden * intermediate),
-            gateBias: bias(intermediate), upBias: bias(intermediate), downBias: bias(hidden))
+        buffer = .allocate(dimensions, hasBias: hasBias)
     }
 
-    deinit {
-        buffer.gate.deallocate()
-        buffer.up.deallocate()
-        buffer.down.deallocate()
-        buffer.gateBias?.deallocate()
-        buffer.upBias?.deallocate()
-        buffer.downBias?.deallocate()
-    }
+    deinit { buffer.deallocate() }
 }

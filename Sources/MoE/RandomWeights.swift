@@ -50,30 +50,30 @@ public struct RandomExperts: ExpertWeightSource {
 
     public func load(expert: Int, into buffer: ExpertWeightBuffer) throws {
         precondition(expert >= 0 && expert < expertCount, "RandomExperts: no such expert")
-        let elements = dimensions.hidden * dimensions.intermediate
         let outputScale = 1 / Float(dimensions.intermediate).squareRoot()
-        fill(buffer.gate, elements, .gate, expert, inputScale)
-        fill(buffer.up, elements, .up, expert, inputScale)
-        fill(buffer.down, elements, .down, expert, outputScale)
+        fill(buffer.gate, .gate, expert, inputScale)
+        fill(buffer.up, .up, expert, inputScale)
+        fill(buffer.down, .down, expert, outputScale)
         guard hasBias else { return }
-        fillBias(buffer.gateBias, dimensions.intermediate, .gateBias, expert)
-        fillBias(buffer.upBias, dimensions.intermediate, .upBias, expert)
-        fillBias(buffer.downBias, dimensions.hidden, .downBias, expert)
+        fillBias(buffer.gateBias, .gateBias, expert)
+        fillBias(buffer.upBias, .upBias, expert)
+        fillBias(buffer.downBias, .downBias, expert)
     }
 
     private func fill(
-        _ out: UnsafeMutablePointer<UInt16>, _ count: Int, _ stream: RandomStream, _ expert: Int,
+        _ out: UnsafeMutableBufferPointer<UInt16>, _ stream: RandomStream, _ expert: Int,
         _ scale: Float
     ) {
-        fillRandomBFloat16(out, count: count, seed: seed(stream, expert), scale: scale)
+        fillRandomBFloat16(
+            out.baseAddress!, count: out.count, seed: seed(stream, expert), scale: scale)
     }
 
     private func fillBias(
-        _ out: UnsafeMutablePointer<Float>?, _ count: Int, _ stream: RandomStream, _ expert: Int
+        _ out: UnsafeMutableBufferPointer<Float>?, _ stream: RandomStream, _ expert: Int
     ) {
         guard let out else { preconditionFailure("RandomExperts: buffer without biases") }
         let biasSeed = seed(stream, expert)
-        for index in 0..<count {
+        for index in out.indices {
             out[index] = float(randomBFloat16(index, seed: biasSeed, scale: 0.2))
         }
     }

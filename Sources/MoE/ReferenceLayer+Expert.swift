@@ -43,15 +43,15 @@ extension ReferenceLayer {
 
 /// `result[r][o] = bias[o] + Σ_i rows[r][i] · weight[o, i]`
 private func referenceProject(
-    _ rows: [[Double]], _ weight: UnsafeMutablePointer<UInt16>,
-    _ bias: UnsafeMutablePointer<Float>?, _ outputCount: Int
+    _ rows: [[Double]], _ weight: UnsafeMutableBufferPointer<UInt16>,
+    _ bias: UnsafeMutableBufferPointer<Float>?, _ outputCount: Int
 ) -> [[Double]] {
     let inputCount = rows.first?.count ?? 0
     var results = rows.map { _ in [Double](repeating: 0, count: outputCount) }
     withUnsafeTemporaryAllocation(of: Double.self, capacity: max(1, inputCount)) { wide in
         guard let wide = wide.baseAddress else { return }
         for o in 0..<outputCount {
-            let narrow = weight + o * inputCount
+            let narrow = weight.baseAddress! + o * inputCount
             for i in 0..<inputCount {
                 wide[i] = Double(Float(bitPattern: UInt32(narrow[i]) << 16))
             }

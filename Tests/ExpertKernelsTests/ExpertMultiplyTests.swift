@@ -1,6 +1,7 @@
 // Every variant this machine runs against float64: shapes with odd tails, activations, biases,
 // extremes.
 
+import PerseusMoE
 import PerseusPrimitives
 import Testing
 

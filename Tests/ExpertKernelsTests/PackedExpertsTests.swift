@@ -1,5 +1,6 @@
 // Packing: what it refuses, in which words, and that threads do not change its result.
 
+import PerseusMoE
 import PerseusPrimitives
 import Testing
 

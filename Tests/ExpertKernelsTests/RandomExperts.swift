@@ -2,6 +2,7 @@
 
 import CExpertKernels
 import PerseusExpertKernels
+import PerseusMoE
 import PerseusPrimitives
 
 /// Uniform weights whose outputs stay near 1; every expert and every matrix is a stream of its own.

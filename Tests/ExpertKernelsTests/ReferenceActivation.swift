@@ -2,6 +2,7 @@
 
 import Glibc
 import PerseusExpertKernels
+import PerseusMoE
 
 extension ExpertActivation {
     func referenceValue(gate: Double, up: Double) -> Double {

@@ -1,5 +1,6 @@
 // The bits of a row depend on nothing but the row: not on count, position or neighbours.
 
+import PerseusMoE
 import PerseusPrimitives
 import Testing
 

@@ -37,7 +37,9 @@ typedef struct perseus_task {
     uint32_t segment_count;
     uint32_t epoch;
     perseus_task_segment segments[PERSEUS_TASK_MAX_SEGMENTS];
-    uint32_t reserved[4];
+    /// 1 when the task before it was not this expert's, so its weights come from memory.
+    uint32_t starts_expert;
+    uint32_t reserved[3];
 } perseus_task;
 
 PERSEUS_STATIC_ASSERT(sizeof(perseus_task_segment) == 16, "a segment is 16 bytes");

@@ -1,0 +1,265 @@
+// Stage 1 of 10 — route: the role that turns a rank's tokens into commands, one bounded step at a time.
+// Upstream:   Router.swift
+// Downstream: DispatchPlan.swift
+
+import CPerseusABI
+import CPerseusShims
+import PerseusCommandRing
+import PerseusMemory
+import PerseusMoE
+import PerseusPrimitives
+
+/// Stages ① to ④ of one rank: route, plan, pack, push.
+///
+/// A round starts when the one before it is over on both of the rank's sides: its own tokens are combined, and
+/// everything that its experts owed to others is on the way. That is also why arenas are reused without a quiet:
+/// results came back, so the rows that they were computed from have been consumed.
+///
+/// - Threading: the rank's own thread.
+public struct Dispatcher: ~Copyable {
+    enum Phase {
+        case beginRound, route, plan, pack, signalGroup, waitQuiet, returnRows, waitRound, done
+    }
+
+    let state: RankState
+    let port: any CommandPort
+    var phase = Phase.beginRound
+    var routerScratch: RouterScratch?
+    /// Tokens of the round that are routed.
+    var routedTokens = 0
+    /// Experts in sending order.
+    let order: UnsafeMutablePointer<Int32>
+    var nextTransfer = 0
+    /// [rank]: experts of that rank that are not packed yet: the group counter.
+    let remaining: UnsafeMutablePointer<Int32>
+    /// Signals of a closed group that are still to be pushed: experts, in `group[groupNext ..< groupCount]`.
+    let group: UnsafeMutablePointer<Int32>
+    var groupCount = 0
+    var groupNext = 0
+    /// The last words written, for signals that are added.
+    let lastWords: UnsafeMutablePointer<UInt64>
+    let words: UnsafeMutablePointer<UInt64>
+    /// The next transfer is packed and found no room in the ring yet.
+    var isPacked = false
+    var staged = StagedReturn()
+    var quietFollows = Phase.waitRound
+    var hasAskedQuiet = false
+
+    public init(state: RankState, port: any CommandPort) {
+        self.state = state
+        self.port = port
+        let experts = state.geometry.model.expertCount
+        let ranks = state.geometry.rankCount
+        order = .allocate(capacity: experts)
+        remaining = .allocate(capacity: ranks)
+        group = .allocate(capacity: experts + ranks)
+        words = .allocate(capacity: Int(PERSEUS_MAX_SIGNAL_WORDS))
+        lastWords = .allocate(capacity: experts + ranks)
+        lastWords.initialize(repeating: 0, count: experts + ranks)
+        if case .router(let router) = state.routing {
+            routerScratch = RouterScratch(model: router.model)
+        } else {
+            routerScratch = nil
+        }
+        fillOrder()
+    }
+
+    deinit {
+        order.deallocate()
+        remaining.deallocate()
+        group.deallocate()
+        words.deallocate()
+        lastWords.deallocate()
+    }
+
+    /// Tokens routed by one step.
+    static let routeBatch = 64
+
+    /// One bounded piece of work. Never blocks; a step without work changes nothing.
+    public mutating func step() -> RoleStep {
+        var outcome = RoleStep()
+        switch phase {
+        case .beginRound: beginRound(&outcome)
+        case .route: route(&outcome)
+        case .plan: makePlan(&outcome)
+        case .pack: packNext(&outcome)
+        case .signalGroup: signalGroup(&outcome)
+        case .waitQuiet: waitQuiet(&outcome)
+        case .returnRows: returnRows(&outcome)
+        case .waitRound: waitRound(&outcome)
+        case .done: break
+        }
+        return outcome
+    }
+
+    /// The sending order: fixed for the layer, different on each rank.
+    private func fillOrder() {
+        let geometry = state.geometry
+        let experts = geometry.model.expertCount
+        if state.program.isDestinationMajor || state.program.isStaged {
+            var index = 0
+            for offset in 1...geometry.rankCount {
+                let rank = (state.rank + offset) % geometry.rankCount
+                for expert in geometry.placement.range(of: rank) {
+                    order[index] = Int32(expert)
+                    index += 1
+                }
+            }
+            return
+        }
+        for expert in 0..<experts { order[expert] = Int32(expert) }
+        var random = SeededRandom(
+            seed: state.program.orderSeed, stream: 0x0DE4 &+ UInt64(state.rank))
+        for last in stride(from: experts - 1, to: 0, by: -1) {
+            let other = random.next(below: last + 1)
+            (order[last], order[other]) = (order[other], order[last])
+        }
+    }
+
+    private mutating func beginRound(_ outcome: inout RoleStep) {
+        state.epoch = UInt32((state.round + 1) & 0x7FFF)
+        state.isPlanned = false
+        routedTokens = 0
+        nextTransfer = 0
+        isPacked = false
+        groupCount = 0
+        groupNext = 0
+        prepareReturnWords()
+        for rank in 0..<state.geometry.rankCount {
+            remaining[rank] = Int32(state.geometry.dispatchWordCount(of: rank))
+        }
+        phase = .route
+        outcome.hasWorked = true
+    }
+
+    /// Return words that a round may match by accident are cleared while nobody can be writing them: before this
+    /// round's tokens leave, and after all of the last round's results were seen.
+    private func prepareReturnWords() {
+        // Signals that are added need zeros to add to; others are cleared before the 15-bit epoch can repeat.
+        guard state.program.addsSignals || (state.round > 0 && state.round & 0x1FFF == 0) else {
+            return
+        }
+        let first = state.heap.signalWords + state.layout.firstReturnWord
+        for index in 0..<state.returnWordCount { perseus_store_release(first + index, 0) }
+    }
+
+    private mutating func route(_ outcome: inout RoleStep) {
+        let tokens = state.roundTokenRange
+        let begin = tokens.lowerBound + routedTokens
+        let count = min(Self.routeBatch, tokens.upperBound - begin)
+        if count > 0 { routeTokens(begin..<begin + count) }
+        routedTokens += max(0, count)
+        if begin + count >= tokens.upperBound { phase = .plan }
+        outcome.hasWorked = true
+        outcome.work = .route(tokens: max(0, count))
+    }
+
+    private mutating func routeTokens(_ tokens: Range<Int>) {
+        let model = state.geometry.model
+        let ids = state.ids + tokens.lowerBound * model.topK
+        let weights = state.weights + tokens.lowerBound * model.topK
+        switch state.routing {
+        case .router(let router):
+            guard let hidden = state.hidden else {
+                preconditionFailure("Dispatcher: no hidden states")
+            }
+            router.route(
+                hidden: hidden + tokens.lowerBound * model.hidden, tokens: tokens.count, ids: ids,
+                weights: weights, scratch: &routerScratch!)
+        case .external(let table):
+            let first = (state.geometry.firstToken(of: state.rank) + tokens.lowerBound) * model.topK
+            for index in 0..<tokens.count * model.topK {
+                ids[index] = table.ids[first + index]
+                weights[index] = table.weights[first + index]
+            }
+        case .synthetic(let synthetic):
+            let first = state.geometry.firstToken(of: state.rank)
+            synthetic.route(
+                tokens: first + tokens.lowerBound..<first + tokens.upperBound, ids: ids,
+                weights: weights)
+        }
+    }
+
+    /// Stage ②: rows, offsets, and the list of blocks that will come back.
+    private mutating func makePlan(_ outcome: inout RoleStep) {
+        let tokens = state.roundTokenRange
+        state.plan.pointee.rebuild(
+            ids: state.ids + tokens.lowerBound * state.geometry.model.topK, tokens: tokens.count)
+        listReturnBlocks()
+        phase = .pack
+        outcome.hasWorked = true
+        outcome.work = .plan(rows: tokens.count * state.geometry.model.topK)
+    }
+
+    private func listReturnBlocks() {
+        for index in 0..<state.returnBlockCount {
+            state.blockOfWord[
+                Int(state.returnBlocks[index].wordIndex) - state.layout.firstReturnWord] = -1
+        }
+        var count = 0
+        for expert in 0..<state.geometry.model.expertCount {
+            var row = Int(state.plan.pointee.firstRow[expert])
+            let end = row + Int(state.plan.pointee.rows[expert])
+            while row < end {
+                let rows = min(LayerGeometry.blockRows, end - row)
+                let word = state.layout.returnWord(row: row, expert: expert)
+                state.returnBlocks[count] = ReturnBlock(
+                    wordIndex: Int32(word), expert: Int32(expert), firstRow: Int32(row),
+                    rows: Int32(rows))
+                state.blockOfWord[word - state.layout.firstReturnWord] = Int32(count)
+                count += 1
+                row += rows
+            }
+        }
+        state.returnBlockCount = count
+        state.observedReturnBlocks = 0
+        perseus_store_release(state.finished + RankState.sharedCounter, 0)
+        perseus_store_release(state.finished + RankState.combineCounter, 0)
+        state.isPlanned = true
+    }
+
+    /// The round is over when both sides of the rank are; then the next one begins, or the layer is done.
+    private mutating func waitRound(_ outcome: inout RoleStep) {
+        guard state.isOwnerSideDone && state.isExpertSideDone else { return }
+        outcome.hasWorked = true
+        if state.round + 1 >= state.geometry.roundCount {
+            state.isLayerDone = true
+            phase = .done
+            return
+        }
+        if state.program.quietsBetweenRounds && quietFollows != .beginRound {
+            askQuiet(then: .beginRound)
+            return
+        }
+        advanceRound()
+    }
+
+    mutating func advanceRound() {
+        quietFollows = .waitRound
+        state.round += 1
+        phase = .beginRound
+    }
+
+    mutating func askQuiet(then next: Phase) {
+        quietFollows = next
+        hasAskedQuiet = false
+        phase = .waitQuiet
+    }
+
+    private mutating func waitQuiet(_ outcome: inout RoleStep) {
+        if !hasAskedQuiet {
+            guard port.tryPushQuiet() else {
+                outcome.isBlocked = true
+                return
+            }
+            hasAskedQuiet = true
+            outcome.hasPushed = true
+            outcome.hasWorked = true
+            return
+        }
+        guard port.isQuiet else { return }
+        outcome.hasWorked = true
+        if quietFollows == .beginRound { advanceRound() } else { phase = quietFollows }
+        quietFollows = .waitRound
+    }
+}

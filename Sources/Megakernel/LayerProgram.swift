@@ -1,0 +1,31 @@
+// What the kernel side of a scheme does differently: when it signals, in which order it sends, where it stops.
+
+/// How a rank's roles behave under one scheme. The proxy's side is `ProxyConfiguration` and `SignalOrdering`.
+public struct LayerProgram: Sendable {
+    /// How dispatch signals relate to puts.
+    public enum Signaling: Sendable, Equatable {
+        /// Every put is followed by its own signal.
+        case coupled
+        /// A counter finds the last put of a destination; the leader signals the whole group.
+        case perDestination
+        /// The same for every `size` consecutive transfers, whatever their destinations.
+        case perTransfers(size: Int)
+    }
+
+    public var signaling = Signaling.coupled
+    /// The signals of a group leave as one write of consecutive words.
+    public var coalescesGroup = false
+    /// Destination after destination, each rank starting behind itself; otherwise in a shuffled expert order,
+    /// which stands for the arrival order of the CTAs of a megakernel.
+    public var isDestinationMajor = false
+    /// Bulk all-to-all: one put per peer, a wait for completion, and barriers between the stages.
+    public var isStaged = false
+    /// Signals are added to their words instead of being written.
+    public var addsSignals = false
+    /// Unordered fabrics: an old write must have landed before its word is written again.
+    public var quietsBetweenRounds = false
+    /// Seed of the shuffled order.
+    public var orderSeed: UInt64 = 0
+
+    public init() {}
+}

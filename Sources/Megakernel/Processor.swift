@@ -1,0 +1,182 @@
+// Stage 9 of 10 — multiply: expert rows through the kernels, results on their way back.
+// Upstream:   Subscriber.swift
+// Downstream: Processor+Combine.swift
+
+import CPerseusABI
+import CPerseusShims
+import PerseusCommandRing
+import PerseusExpertKernels
+import PerseusMemory
+import PerseusMoE
+
+/// One worker of a rank: claims a task in one step and executes it in the next, so that a modelled clock can let the
+/// task's time pass in between.
+///
+/// - Threading: any thread; one owner.
+public struct Processor: ~Copyable {
+    enum Phase { case idle, execute, send }
+
+    let state: RankState
+    let port: any CommandPort
+    let queue: UnsafeMutablePointer<TaskQueue>
+    let scratch: UnsafeMutableRawPointer
+    let inputs: UnsafeMutablePointer<UnsafePointer<UInt16>>
+    let outputs: UnsafeMutablePointer<UnsafeMutablePointer<UInt16>>
+    var task = perseus_task()
+    var phase = Phase.idle
+    var nextSegment: UInt32 = 0
+    private let word: UnsafeMutablePointer<UInt64>
+
+    init(state: RankState, port: any CommandPort, queue: UnsafeMutablePointer<TaskQueue>) {
+        self.state = state
+        self.port = port
+        self.queue = queue
+        let bytes = max(
+            state.compute?.experts.scratchByteCount ?? 0,
+            state.compute?.shared?.scratchByteCount ?? 0)
+        scratch = .allocate(byteCount: max(64, bytes), alignment: 64)
+        inputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
+        outputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
+        word = .allocate(capacity: 1)
+    }
+
+    deinit {
+        scratch.deallocate()
+        inputs.deallocate()
+        outputs.deallocate()
+        word.deallocate()
+    }
+
+    /// One bounded piece of work: claim, or execute, or send what found no room before.
+    public mutating func step() -> RoleStep {
+        var outcome = RoleStep()
+        switch phase {
+        case .idle: claim(&outcome)
+        case .execute: execute(&outcome)
+        case .send: sendResults(&outcome)
+        }
+        return outcome
+    }
+
+    public var isIdle: Bool { phase == .idle }
+
+    private mutating func claim(_ outcome: inout RoleStep) {
+        guard queue.pointee.take(&task) else { return }
+        phase = .execute
+        outcome.hasWorked = true
+        let first = Int(task.segments.0.rows)
+        switch task.type {
+        case PERSEUS_TASK_EXPERT.rawValue:
+            let second = task.segment_count > 1 ? Int(task.segments.1.rows) : 0
+            outcome.work = .expert(
+                firstRows: first, secondRows: second, streamsWeights: task.starts_expert != 0)
+        case PERSEUS_TASK_SHARED.rawValue: outcome.work = .shared(rows: first)
+        default: outcome.work = .combine(tokens: first)
+        }
+    }
+
+    private mutating func execute(_ outcome: inout RoleStep) {
+        outcome.hasWorked = true
+        switch task.type {
+        case PERSEUS_TASK_EXPERT.rawValue:
+            multiplyExpert()
+            nextSegment = 0
+            phase = .send
+            sendResults(&outcome)
+        case PERSEUS_TASK_SHARED.rawValue:
+            multiplyShared()
+            state.finish(RankState.sharedCounter)
+            phase = .idle
+        default:
+            combine()
+            state.finish(RankState.combineCounter)
+            phase = .idle
+        }
+    }
+
+    func segment(_ index: UInt32) -> perseus_task_segment {
+        index == 0 ? task.segments.0 : task.segments.1
+    }
+
+    /// result[row] = expert(dispatchData[source][row]) for the rows of both segments, in one pass over the weights.
+    private func multiplyExpert() {
+        guard let compute = state.compute else { return }
+        var count = 0
+        let stride = Int(state.layout.row_stride) / 2
+        for index in 0..<task.segment_count {
+            let segment = segment(index)
+            let source = Int(segment.source)
+            let first = Int(segment.first_row)
+            let input = state.row(
+                of: state.rank, at: state.layout.dispatchOffset(source: source, row: first))!
+            let output = resultRow(source: source, row: first)
+            for row in 0..<Int(segment.rows) {
+                inputs[count] = UnsafePointer(input + row * stride)
+                outputs[count] = output + row * stride
+                count += 1
+            }
+        }
+        compute.experts.multiply(
+            expert: state.experts.lowerBound + Int(task.expert), rowPointers: inputs, rows: count,
+            outputPointers: outputs, scratch: scratch)
+    }
+
+    /// Results for a rank of this node go straight into its memory.
+    private func resultRow(source: Int, row: Int) -> UnsafeMutablePointer<UInt16> {
+        state.geometry.isLocal(source, state.rank)
+            ? state.row(of: source, at: state.layout.returnOffset(row: row))!
+            : state.row(of: state.rank, at: state.layout.resultOffset(source: source, row: row))!
+    }
+
+    /// Signals a local owner, or pushes the block and its signal; goes on later where a ring was full.
+    private mutating func sendResults(_ outcome: inout RoleStep) {
+        while nextSegment < task.segment_count {
+            let segment = segment(nextSegment)
+            let isLocal = state.geometry.isLocal(Int(segment.source), state.rank)
+            if isLocal {
+                signalLocalOwner(segment, &outcome)
+            } else if !state.program.isStaged {
+                guard pushBlock(segment) else {
+                    outcome.isBlocked = true
+                    return
+                }
+                outcome.hasPushed = true
+            }
+            outcome.hasWorked = true
+            nextSegment += 1
+        }
+        state.finish(RankState.expertCounter)
+        phase = .idle
+    }
+
+    private func returnWordIndex(_ segment: perseus_task_segment) -> Int {
+        state.layout.returnWord(
+            row: Int(segment.first_row), expert: state.experts.lowerBound + Int(task.expert))
+    }
+
+    private func returnWord(_ segment: perseus_task_segment) -> UInt64 {
+        perseus_signal_make(UInt64(task.epoch), UInt64(segment.first_row), UInt64(segment.rows))
+    }
+
+    private func signalLocalOwner(_ segment: perseus_task_segment, _ outcome: inout RoleStep) {
+        let index = returnWordIndex(segment)
+        perseus_store_release(
+            state.heaps[Int(segment.source)].signalWords + index, returnWord(segment))
+        outcome.noteLocalSignal(rank: Int(segment.source), first: index, count: 1)
+    }
+
+    private func pushBlock(_ segment: perseus_task_segment) -> Bool {
+        let source = Int(segment.source)
+        let first = Int(segment.first_row)
+        word.pointee = returnWord(segment)
+        let signal = Command.signalBlock(
+            destination: source,
+            target: HeapLocation(.signal, byteOffset: returnWordIndex(segment) * 8), wordCount: 1,
+            flags: .combine)
+        return port.pushRows(
+            to: source, source: Int(state.layout.resultOffset(source: source, row: first)),
+            target: Int(state.layout.returnOffset(row: first)),
+            byteCount: Int(segment.rows) * Int(state.layout.row_stride), flags: .combine,
+            signal: signal, operands: UnsafeBufferPointer(start: word, count: 1))
+    }
+}
