@@ -51,7 +51,7 @@ private func refusal(_ words: String...) -> String {
             "--heap-limit", "64M", "--profile", "h100-connectx7", "--ordering", "none",
             "--unproven",
             "--group-size", "2", "--combine-group-size", "3", "--proxy-threads", "2",
-            "--capacity-factor", "1.25", "--clock", "real", "--threads", "2", "--faults", "delay",
+            "--clock", "real", "--threads", "2", "--faults", "delay",
             "--deadline", "500", "--verify-tokens", "4", "--json", "j", "--trace", "t")
         #expect(options.layer == .files(config: "c.json", weights: ["a.st", "b.st"]))
         #expect(options.layerIndex == 3)
@@ -66,7 +66,6 @@ private func refusal(_ words: String...) -> String {
         #expect(options.groupSize == 2)
         #expect(options.combineGroupSize == 3)
         #expect(options.proxyThreadCount == 2)
-        #expect(options.capacityFactor == 1.25)
         #expect(options.clock == "real")
         #expect(options.threadCount == 2)
         #expect(options.faultPlan == "delay")

@@ -25,7 +25,9 @@ public enum KnownNames {
     public static let verifications = ["reference", "none"]
 
     /// Calibrated clusters of the cost model.
-    public static let profiles = ["perlmutter-slingshot11", "h100-connectx7"]
+    public static let profiles = [
+        "perlmutter-slingshot11", "h100-connectx7", "roce-adaptive", "efa-srd", "ideal",
+    ]
 
     /// What `perseus bench` can measure.
     public static let benchmarks = ["ring", "proxy", "gemm"]

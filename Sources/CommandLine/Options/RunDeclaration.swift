@@ -74,10 +74,6 @@ enum RunDeclaration {
     static let proxyThreads = CommandOption(
         "proxy-threads", .integer("T", in: 1...256), default: 1,
         help: "Proxies per rank; each owns its destinations.")
-    static let capacityFactor = CommandOption(
-        "capacity-factor", .number("F", .aboveZero), absent: "no token is dropped",
-        help: "For comparison only: drop what exceeds F times an expert's fair share, and say "
-            + "how much was dropped.")
 
     // MARK: Execution
 
@@ -136,7 +132,7 @@ enum RunDeclaration {
                 title: "Communication",
                 entries: [
                     scheme.entry, ordering.entry, unproven.entry, groupSize.entry,
-                    combineGroupSize.entry, proxyThreads.entry, capacityFactor.entry,
+                    combineGroupSize.entry, proxyThreads.entry,
                 ]),
             OptionGroup(
                 title: "Execution",

@@ -59,8 +59,6 @@ public struct RunOptions: Equatable, Sendable {
     /// Blocks per combine group; nil is each scheme's default.
     public var combineGroupSize: Int?
     public var proxyThreadCount: Int
-    /// Comparison only: tokens above `factor · tokens · topK / experts` per expert are dropped.
-    public var capacityFactor: Double?
 
     // How it executes.
     public var clock: String
@@ -102,7 +100,6 @@ public struct RunOptions: Equatable, Sendable {
         groupSize = try given.value(of: Option.groupSize)
         combineGroupSize = try given.value(of: Option.combineGroupSize)
         proxyThreadCount = try given.value(of: Option.proxyThreads)
-        capacityFactor = try given.value(of: Option.capacityFactor)
         clock = try given.value(of: Option.clock)
         threadCount = try given.value(of: Option.threads)
         compute = try given.value(of: Option.compute)

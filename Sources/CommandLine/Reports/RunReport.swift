@@ -28,7 +28,6 @@ public struct RunContext: Codable, Equatable, Sendable {
     @Nullable public var groupSize: Int?
     @Nullable public var combineGroupSize: Int?
     @Nullable public var heapLimitBytes: Int?
-    @Nullable public var capacityFactor: Double?
     @Nullable public var zipfExponent: Double?
     /// Shape of the layer; 0 until the runner fills it in.
     public var hidden = 0
@@ -63,7 +62,6 @@ public struct RunContext: Codable, Equatable, Sendable {
         _groupSize = Nullable(wrappedValue: options.groupSize)
         _combineGroupSize = Nullable(wrappedValue: options.combineGroupSize)
         _heapLimitBytes = Nullable(wrappedValue: options.heapLimitByteCount)
-        _capacityFactor = Nullable(wrappedValue: options.capacityFactor)
         _zipfExponent = Nullable(wrappedValue: options.zipfExponent)
     }
 }
@@ -110,8 +108,6 @@ public struct RunResult: Codable, Equatable, Sendable {
 
     /// Rounds that the arenas needed; 1 when the worst case fits.
     public var rounds = 1
-    /// Tokens that a capacity factor dropped; 0 without one.
-    public var droppedTokens = 0
     /// Layer time of `coupled` divided by this one's; null when `coupled` did not run.
     @Nullable public var speedupOverCoupled: Double? = nil
 

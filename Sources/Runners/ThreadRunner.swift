@@ -1,0 +1,246 @@
+// Drives the production roles on OS threads and the machine's clock.
+
+import CPerseusShims
+import Glibc
+import PerseusMegakernel
+import PerseusPrimitives
+import PerseusProxy
+import PerseusSoftNIC
+
+/// Runs a job in real time.
+///
+/// All roles of a rank run on one thread, ranks are dealt out round-robin; with fewer ranks than threads the spare
+/// threads take processors of the ranks. A thread that finds nothing to do backs off from pausing to yielding to short
+/// sleeps, so that many ranks share few cores politely.
+public final class ThreadRunner: @unchecked Sendable {
+    private let job: LayerJob
+    private let threadCount: Int
+    private let deadline: UInt64
+    private var startedAt: UInt64 = 0
+    /// [thread]: written by its thread, read after the join.
+    private let reports: UnsafeMutablePointer<ThreadReport>
+    /// Words 0: ranks that are done (atomic); 16: 1 when everybody shall stop (atomic).
+    private let shared: UnsafeMutablePointer<UInt64>
+    private static let stopWord = 16
+
+    private struct ThreadReport {
+        var endedAt: UInt64 = 0
+        var stepCount = 0
+        var failures: [(rank: Int, operation: StuckOperation)] = []
+        /// Busy time of processors, by rank, nanoseconds.
+        var computeNanoseconds: [Int: UInt64] = [:]
+    }
+
+    /// What one thread steps.
+    private struct Share {
+        var ranks: [Int] = []
+        var processors: [(rank: Int, index: Int)] = []
+    }
+
+    /// - Parameter deadline: nanoseconds of real time after which the run is given up.
+    public init(job: LayerJob, threadCount: Int, deadline: UInt64) {
+        self.job = job
+        self.threadCount = max(1, threadCount)
+        self.deadline = deadline
+        reports = .allocate(capacity: self.threadCount)
+        reports.initialize(repeating: ThreadReport(), count: self.threadCount)
+        shared = .allocate(capacity: 32)
+        shared.initialize(repeating: 0, count: 32)
+    }
+
+    deinit {
+        reports.deinitialize(count: threadCount)
+        reports.deallocate()
+        shared.deallocate()
+    }
+
+    /// Processors that a rank's kernel should be built with for this many threads.
+    public static func processorCount(ranks: Int, threads: Int) -> Int {
+        max(1, threads / max(1, ranks))
+    }
+
+    /// Runs the layer to its end, to a failure, or to the deadline.
+    public func run() -> RunOutcome {
+        startedAt = perseus_monotonic_nanoseconds()
+        var threads: [pthread_t] = []
+        for thread in 1..<max(1, threadCount) {
+            let context = Unmanaged.passRetained(ThreadContext(runner: self, thread: thread))
+            var handle = pthread_t()
+            let status = pthread_create(
+                &handle, nil,
+                { pointer in
+                    let context = Unmanaged<ThreadContext>.fromOpaque(pointer!).takeRetainedValue()
+                    context.runner.work(thread: context.thread)
+                    return nil
+                }, context.toOpaque())
+            precondition(status == 0, "ThreadRunner: cannot create a thread")
+            threads.append(handle)
+        }
+        work(thread: 0)
+        for handle in threads { pthread_join(handle, nil) }
+        return summarize()
+    }
+
+    private final class ThreadContext {
+        let runner: ThreadRunner
+        let thread: Int
+        init(runner: ThreadRunner, thread: Int) {
+            self.runner = runner
+            self.thread = thread
+        }
+    }
+
+    /// Ranks and processors of one thread. Processor 0 of a rank runs beside its other roles.
+    private func share(of thread: Int) -> Share {
+        var share = Share()
+        for rank in 0..<job.ranks where rank % threadCount == thread {
+            share.ranks.append(rank)
+            share.processors.append((rank, 0))
+        }
+        guard job.ranks < threadCount else { return share }
+        var spare = job.ranks
+        for rank in 0..<job.ranks {
+            for index in 1..<max(1, job.kernels[rank].processorCount) {
+                if job.ranks + (spare - job.ranks) % (threadCount - job.ranks) == thread {
+                    share.processors.append((rank, index))
+                }
+                spare += 1
+            }
+        }
+        return share
+    }
+
+    private var now: UInt64 { perseus_monotonic_nanoseconds() &- startedAt }
+
+    /// One thread's life: step everything in its share until all ranks are done or the run is given up.
+    private func work(thread: Int) {
+        let share = share(of: thread)
+        var idlePasses = 0
+        var report = ThreadReport()
+        var isDone = Array(repeating: false, count: share.ranks.count)
+        let kills = job.faults.kills
+        while perseus_load_acquire(shared + Self.stopWord) == 0 {
+            let time = now
+            if time > deadline || perseus_load_acquire(shared) == UInt64(job.ranks) { break }
+            for kill in kills where kill.at <= time && !job.fabric.isDead(kill.rank) {
+                job.fabric.kill(rank: kill.rank)
+            }
+            var hasWorked = false
+            for (index, rank) in share.ranks.enumerated() where !job.fabric.isDead(rank) {
+                if stepRank(rank, report: &report) { hasWorked = true }
+                if !isDone[index] && job.kernels[rank].isDone {
+                    isDone[index] = true
+                    report.endedAt = now
+                    _ = perseus_fetch_add_acquire_release(shared, 1)
+                }
+            }
+            for (rank, index) in share.processors where !job.fabric.isDead(rank) {
+                if stepProcessor(rank, index, report: &report) { hasWorked = true }
+            }
+            idlePasses = hasWorked ? 0 : idlePasses + 1
+            backOff(idlePasses)
+        }
+        perseus_store_release(shared + Self.stopWord, 1)
+        reports[thread] = report
+    }
+
+    private func backOff(_ idlePasses: Int) {
+        switch idlePasses {
+        case 0: break
+        case 1..<64: perseus_pause()
+        case 64..<1024: perseus_yield()
+        default: perseus_sleep_nanoseconds(20_000)
+        }
+    }
+
+    private func stepRank(_ rank: Int, report: inout ThreadReport) -> Bool {
+        var hasWorked = false
+        let kernel = job.kernels[rank]
+        if !kernel.isDone {
+            setDirectClock(rank)
+            if kernel.dispatcher.pointee.step().hasWorked { hasWorked = true }
+            if kernel.observeAndSchedule() { hasWorked = true }
+        }
+        for thread in 0..<job.proxyThreads where stepProxy(rank, thread, report: &report) {
+            hasWorked = true
+        }
+        if job.engines[rank].step(now: now) { hasWorked = true }
+        report.stepCount += 1
+        return hasWorked
+    }
+
+    private func setDirectClock(_ rank: Int) {
+        if !job.directPorts.isEmpty { job.clocks[rank].now = now }
+    }
+
+    private func stepProxy(_ rank: Int, _ thread: Int, report: inout ThreadReport) -> Bool {
+        let index = rank * job.proxyThreads + thread
+        let time = now
+        let step: ProxyStep
+        if job.directPorts.isEmpty {
+            job.clocks[index].now = time
+            step = job.proxies[index].step(now: time)
+        } else {
+            let port = job.directPorts[rank]
+            step =
+                port.exclusively {
+                    job.clocks[index].now = time
+                    return job.proxies[index].step(now: time)
+                } ?? ProxyStep()
+        }
+        if step.hasFailed, let failure = job.proxies[index].failure {
+            report.failures.append((rank, failure))
+            perseus_store_release(shared + Self.stopWord, 1)
+        }
+        return !step.isIdle
+    }
+
+    private func stepProcessor(_ rank: Int, _ index: Int, report: inout ThreadReport) -> Bool {
+        setDirectClock(rank)
+        let begin = perseus_monotonic_nanoseconds()
+        let step = job.kernels[rank].processors[index].step()
+        guard step.hasWorked else { return false }
+        report.computeNanoseconds[rank, default: 0] += perseus_monotonic_nanoseconds() &- begin
+        return true
+    }
+
+    // MARK: The end
+
+    private func summarize() -> RunOutcome {
+        var outcome = RunOutcome()
+        outcome.counters = job.counters
+        var compute = Array(repeating: UInt64(0), count: job.ranks)
+        var failures: [String] = []
+        for thread in 0..<threadCount {
+            outcome.layerNanoseconds = max(outcome.layerNanoseconds, reports[thread].endedAt)
+            outcome.stepCount += reports[thread].stepCount
+            for (rank, nanoseconds) in reports[thread].computeNanoseconds {
+                compute[rank] += nanoseconds
+            }
+            failures += reports[thread].failures.map { "rank \($0.rank): \($0.operation)" }
+        }
+        outcome.computeNanoseconds =
+            (compute.max() ?? 0) / UInt64(max(1, job.kernels[0].processorCount))
+        let isDone = (0..<job.ranks).allSatisfy { job.kernels[$0].isDone && !job.fabric.isDead($0) }
+        if !isDone || !failures.isEmpty { outcome.failure = describe(failures.sorted()) }
+        return outcome
+    }
+
+    private func describe(_ failures: [String]) -> RunFailure {
+        let time = now
+        var lines = failures
+        for rank in 0..<job.ranks where !job.fabric.isDead(rank) && !job.kernels[rank].isDone {
+            if let missing = job.kernels[rank].missing {
+                lines.append(
+                    "rank \(rank): waits for the \(missing), stage signal not seen, age \(time / 1_000_000) ms"
+                )
+            }
+        }
+        let dead = (0..<job.ranks).filter { job.fabric.isDead($0) }
+        let cause =
+            dead.isEmpty
+            ? "the layer did not finish within its deadline of \(deadline / 1_000_000) ms"
+            : "the layer cannot finish: " + dead.map { "rank \($0) died" }.joined(separator: ", ")
+        return RunFailure(at: time, cause: cause, lines: lines)
+    }
+}

@@ -1,0 +1,138 @@
+// From options to a workload: model, weights, tokens, rounds.
+
+import Foundation
+import PerseusCheckpoints
+import PerseusCommandLine
+import PerseusExpertKernels
+import PerseusMegakernel
+import PerseusMoE
+import PerseusPrimitives
+import PerseusRunners
+
+/// Everything that the schemes of one `perseus run` share.
+struct LayerSetup {
+    let weights: LayerWeights
+    let workload: LayerWorkload
+    /// Keeps the hidden states alive; nil in a run with modelled compute.
+    let hidden: BFloat16Buffer?
+    /// The caller's routing, for the reference.
+    let routing: RoutingTable?
+    let weightNanoseconds: UInt64
+    var tokenCount: Int { workload.geometry.tokensPerRank.reduce(0, +) }
+
+    init(_ options: RunOptions) throws {
+        let weights = try Self.loadWeights(options)
+        let model = weights.model
+        let input = try options.inputPath.map { try LayerInput(path: $0, model: model) }
+        let tokensPerRank = try Self.tokensPerRank(options, inputCount: input?.tokenCount)
+        let isModelled = options.compute == "modelled"
+        let geometry = try LayerGeometry(
+            model: model, rankCount: options.rankCount, ranksPerNode: options.ranksPerNode,
+            tokensPerRank: tokensPerRank,
+            heapByteLimit: UInt64(options.heapLimitByteCount ?? Int.max),
+            residentByteLimit: isModelled ? .max : UInt64(availableMemory() / 4))
+        if options.rankCount >= 1 << 14 {
+            throw PerseusError(.badInput, "--ranks: a command names at most 16383 destinations")
+        }
+        let begin = DispatchTime.now().uptimeNanoseconds
+        var compute: LayerCompute?
+        if !isModelled {
+            let cores = ProcessInfo.processInfo.activeProcessorCount
+            compute = LayerCompute(
+                experts: try PackedExperts(
+                    source: weights.experts, activation: model.activation, threads: cores),
+                shared: try weights.shared.map {
+                    try PackedExperts(source: $0, activation: .silu, threads: cores)
+                })
+        }
+        weightNanoseconds = DispatchTime.now().uptimeNanoseconds - begin
+        hidden =
+            isModelled ? nil : input?.hidden ?? Self.randomHidden(options, model, tokensPerRank)
+        routing = input?.routing
+        self.weights = weights
+        workload = LayerWorkload(
+            geometry: geometry,
+            input: JobInput(
+                hidden: hidden?.elements, routing: Self.routing(options, weights, input?.routing)),
+            compute: compute)
+    }
+
+    private static func loadWeights(_ options: RunOptions) throws -> LayerWeights {
+        let layer = options.layerIndex ?? 0
+        switch options.layer {
+        case .model(let name):
+            guard let model = MoEModel.preset(name) else {
+                throw PerseusError(.badInput, "--model: unknown model \(name)")
+            }
+            return RandomWeights(model: model, seed: options.seed).makeLayerWeights()
+        case .files(let config, let files):
+            return try checkpoint(
+                config: config, store: TensorStore(path: files[0], files: files), layer: layer)
+        case .directory(let path):
+            return try checkpoint(
+                config: path + "/config.json", store: TensorStore(path: path), layer: layer)
+        }
+    }
+
+    private static func checkpoint(
+        config: String, store: TensorStore, layer: Int
+    ) throws -> LayerWeights {
+        let configuration = try ModelConfiguration(path: config)
+        if let count = configuration.layerCount, layer >= count {
+            throw PerseusError(
+                .badInput, "--layer-index \(layer): \(config) has layers 0 to \(count - 1)")
+        }
+        try configuration.model.validate()
+        return try CheckpointWeights(store: store, model: configuration.model, layer: layer)
+            .layerWeights
+    }
+
+    /// Tokens of an input are split over the ranks in order, as evenly as they go, unless counts are given.
+    private static func tokensPerRank(_ options: RunOptions, inputCount: Int?) throws -> [Int] {
+        let given = (0..<options.rankCount).map { options.tokens.count(ofRank: $0) }
+        guard let inputCount else { return given }
+        if options.tokensAreGiven {
+            guard given.reduce(0, +) == inputCount else {
+                throw PerseusError(
+                    .badInput,
+                    "--tokens asks for \(given.reduce(0, +)) tokens over \(options.rankCount) ranks,"
+                        + " --input has \(inputCount)")
+            }
+            return given
+        }
+        return (0..<options.rankCount).map { rank in
+            (rank + 1) * inputCount / options.rankCount - rank * inputCount / options.rankCount
+        }
+    }
+
+    private static func randomHidden(
+        _ options: RunOptions, _ model: MoEModel, _ tokensPerRank: [Int]
+    ) -> BFloat16Buffer {
+        let tokens = tokensPerRank.reduce(0, +)
+        return BFloat16Buffer(count: tokens * model.hidden) {
+            RandomWeights(model: model, seed: options.seed).fillHidden($0, tokens: 0..<tokens)
+        }
+    }
+
+    private static func routing(
+        _ options: RunOptions, _ weights: LayerWeights, _ given: RoutingTable?
+    ) -> RoutingSource {
+        if let given { return .external(given) }
+        if options.compute == "modelled" {
+            return .synthetic(
+                SyntheticRouting(
+                    expertCount: weights.model.expertCount, topK: weights.model.topK,
+                    seed: options.seed, zipfExponent: options.zipfExponent ?? 0))
+        }
+        return .router(Router(model: weights.model, parameters: weights.router))
+    }
+
+    /// Tokens whose hidden state holds a NaN: their output is NaN, and only theirs.
+    var tokensWithNaN: [Int] {
+        guard let hidden else { return [] }
+        let width = weights.model.hidden
+        return (0..<tokenCount).filter { token in
+            (0..<width).contains { hidden.elements[token * width + $0] & 0x7FFF > 0x7F80 }
+        }
+    }
+}
