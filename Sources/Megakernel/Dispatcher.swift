@@ -117,7 +117,7 @@ public struct Dispatcher: ~Copyable {
     }
 
     private mutating func beginRound(_ outcome: inout RoleStep) {
-        state.epoch = UInt32((state.round + 1) & 0x7FFF)
+        state.epoch = state.program.epoch(ofRound: state.round)
         state.isPlanned = false
         routedTokens = 0
         nextTransfer = 0
@@ -136,9 +136,8 @@ public struct Dispatcher: ~Copyable {
     /// round's tokens leave, and after all of the last round's results were seen.
     private func prepareReturnWords() {
         // Signals that are added need zeros to add to; others are cleared before the 15-bit epoch can repeat.
-        guard state.program.addsSignals || (state.round > 0 && state.round & 0x1FFF == 0) else {
-            return
-        }
+        let isScrubDue = (state.program.firstRound + state.round) & 0x1FFF == 0x1FFF
+        guard state.program.addsSignals || isScrubDue else { return }
         let first = state.heap.signalWords + state.layout.firstReturnWord
         for index in 0..<state.returnWordCount { perseus_store_release(first + index, 0) }
     }

@@ -26,6 +26,12 @@ public struct LayerProgram: Sendable {
     public var quietsBetweenRounds = false
     /// Seed of the shuffled order.
     public var orderSeed: UInt64 = 0
+    /// Rounds that earlier layers have used: where this layer's epochs begin.
+    public var firstRound = 0
 
     public init() {}
+
+    /// The epoch of a round: 1 to 2^15 - 1, over and over. Zero is left out, because a word of zeros means "never
+    /// written".
+    func epoch(ofRound round: Int) -> UInt32 { UInt32((firstRound + round) % 0x7FFF + 1) }
 }

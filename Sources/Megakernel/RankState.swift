@@ -57,7 +57,7 @@ public final class RankState: @unchecked Sendable {
     let plan: UnsafeMutablePointer<DispatchPlan>
     let sharedRows: UnsafeMutablePointer<UInt16>?
 
-    /// The round in progress, from 0; its epoch is `round + 1`.
+    /// The round in progress, from 0.
     public internal(set) var round = 0
     public internal(set) var epoch: UInt32 = 0
     /// The round's plan exists and return blocks may be looked for.

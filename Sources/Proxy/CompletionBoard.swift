@@ -58,14 +58,17 @@ public struct CompletionBoard: BitwiseCopyable {
         waitingCount &+= 1
     }
 
-    /// Publishes the waits for which `isQuiet(destination)` holds; -1 asks for every destination.
+    /// Publishes the waits for which `isQuiet(destination)` holds (-1 asks for every destination); returns how many.
     @inlinable
-    mutating func publish(where isQuiet: (Int) -> Bool) {
+    mutating func publish(where isQuiet: (Int) -> Bool) -> UInt32 {
+        var count: UInt32 = 0
         for index in 0..<wordCount where waits[index] != Self.notWaiting {
             guard isQuiet(Int(waits[index])) else { continue }
             waits[index] = Self.notWaiting
             waitingCount &-= 1
             perseus_store_release(words + index, perseus_load_relaxed(words + index) &+ 1)
+            count &+= 1
         }
+        return count
     }
 }

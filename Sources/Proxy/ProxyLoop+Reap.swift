@@ -147,7 +147,7 @@ extension ProxyLoop where NIC: ~Copyable {
     mutating func publishQuiet() {
         let isAllQuiet = inFlightCount == 0 && parkedLaneCount == 0 && holdingLaneCount == 0
         let lanes = self.lanes
-        board.publish { destination in
+        outcome.quieted &+= board.publish { destination in
             destination < 0
                 ? isAllQuiet
                 : lanes[destination].inFlightCount == 0 && lanes[destination].backlogHead < 0

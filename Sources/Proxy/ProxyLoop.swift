@@ -41,6 +41,8 @@ public struct ProxyStep: BitwiseCopyable, Sendable {
     public var posted: UInt32 = 0
     public var completed: UInt32 = 0
     public var received: UInt32 = 0
+    /// Quiets that were answered.
+    public var quieted: UInt32 = 0
     /// The proxy waits for completions and drains nothing.
     public var isStalled = false
     /// A lane failed during this step; see `ProxyLoop.failure`.
@@ -50,7 +52,7 @@ public struct ProxyStep: BitwiseCopyable, Sendable {
     public init() {}
 
     @inlinable
-    public var isIdle: Bool { drained == 0 && posted == 0 && completed == 0 && received == 0 }
+    public var isIdle: Bool { drained == 0 && posted == 0 && completed == 0 && received == 0 && quieted == 0 }
 }
 
 /// The CPU proxy of one rank (or of one of its rings): commands in, ordered work requests out.
@@ -213,16 +215,17 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     /// - Complexity: O(`batchLimit`) plus the parked lanes that can go on.
     @inlinable
     public mutating func step(now: UInt64) -> ProxyStep {
-        self.now = now
+        // Callers that take turns may have clocks that differ a little: ages must not become negative.
+        self.now = max(self.now, now)
         outcome = ProxyStep()
         reap()
         if plan.form == .immediate { receive() }
-        if board.isWaiting { publishQuiet() }
         checkOneDeadline()
         if stalledLane < 0 || resumeStalledLane() {
             if parkedLaneCount > 0 { serveParkedLanes() }
             if stalledLane < 0 { drain() }
         }
+        if board.isWaiting { publishQuiet() }
         if unrungCount > 0 {
             transport.ringDoorbell()
             counters.doorbells &+= 1
@@ -242,7 +245,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         _ command: Command, words: UnsafeBufferPointer<UInt64>, now: UInt64
     ) -> Bool {
         guard backlog.freeCount > pendingCapacity else { return false }
-        self.now = now
+        self.now = max(self.now, now)
         for index in 0..<words.count { operands[index] = words[index] }
         operands[words.count] = 0
         admit(command, position: directPosition)

@@ -172,6 +172,7 @@ public final class VirtualTimeRunner {
                 wakeProxies(rank, at: now + profile.ringNanoseconds + profile.proxyPollNanoseconds)
             } else {
                 wakeNIC(rank)
+                wakeProxies(rank, at: now)  // a quiet may be answered already
             }
         }
         for index in 0..<step.localSignalCount {
@@ -259,7 +260,9 @@ public final class VirtualTimeRunner {
         } else if let visibleAt = job.proxies[index].transport.nextCompletionAt {
             wake(rank, Role.firstProxy + thread, at: visibleAt + profile.proxyPollNanoseconds)
         }
-        if step.drained > 0 || step.completed > 0 { wakeBlockedRoles(rank, at: end) }
+        if step.drained > 0 || step.completed > 0 || step.quieted > 0 {
+            wakeBlockedRoles(rank, at: end)
+        }
     }
 
     /// Rings have room again, or a quiet was answered.

@@ -24,6 +24,11 @@ public struct FaultPlan: Equatable, Sendable {
     public struct Kill: Equatable, Sendable {
         public var rank: Int
         public var at: UInt64
+
+        public init(rank: Int, at: UInt64) {
+            self.rank = rank
+            self.at = at
+        }
     }
 
     public var seed: UInt64 = 0

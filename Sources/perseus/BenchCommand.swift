@@ -6,6 +6,3 @@ import PerseusPrimitives
 func executeBench(_ options: BenchOptions) throws {
     throw PerseusError(.environment, "bench \(options.benchmark)")
 }
-func executeSeeds(_ options: SimulateOptions) throws {
-    throw PerseusError(.environment, "seeds")
-}
