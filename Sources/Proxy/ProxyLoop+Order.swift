@@ -162,11 +162,13 @@ extension ProxyLoop where NIC: ~Copyable {
             request.immediate = Immediate.signal(wordIndex: wordOffset, count: count)
         }
         request.isFenced = plan.flagsSignal && isDirty(destination)
-        let isLast = first &+ count == end
+        // The last run of a flush always asks for a completion, so no lane is left with a silent tail; long flushes
+        // ask in between, or they would fill a short queue pair for ever.
+        let asksForCompletion =
+            first &+ count == end || lanes[destination].unsignaledCount &+ 1 >= signalInterval
         guard
             post(
-                &request, destination: destination, position: 0,
-                isSignaled: isLast || signalInterval == 1)
+                &request, destination: destination, position: 0, isSignaled: asksForCompletion)
         else { return false }
         if request.isFenced {
             countFence(destination)
