@@ -1,4 +1,4 @@
-// Every interleaving of small scopes: nothing lost, doubled, torn or out of order, and credits conserved.
+// Every interleaving of small scopes: nothing lost, doubled, torn or out of order.
 import Testing
 
 @testable import PerseusCommandRing

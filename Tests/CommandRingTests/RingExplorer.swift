@@ -11,8 +11,8 @@ struct RingViolation: Error, CustomStringConvertible {
 
 /// Depth-first search over schedules; a state seen before is not entered again.
 ///
-/// Every load and store of the ring is made by the production micro-step of that name, on real ring memory that is
-/// restored before each step. Only the order of steps is the explorer's.
+/// Every load and store of the ring is made by the production micro-step of that name, on real ring
+/// memory that is restored before each step. Only the order of steps is the explorer's.
 final class RingExplorer {
     let scenario: Scenario
     let ring: CommandRing
@@ -50,7 +50,7 @@ final class RingExplorer {
         ring.claimedWord.pointee = scenario.start
         ring.retiredWord.pointee = scenario.start
         if scenario.start != 0 {
-            // What the lap before left behind: published slots of commands that were long delivered.
+            // What the lap before left behind: slots of commands that were long delivered.
             for back in 1...UInt64(scenario.capacity) {
                 let stale = Command.put(
                     destination: 99, source: HeapLocation(.data, byteOffset: 0),

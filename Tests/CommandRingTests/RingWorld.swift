@@ -3,8 +3,8 @@
 
 /// How the stores of one producer may become visible.
 enum StoreModel {
-    /// CPU producers: a first word is released behind everything its producer stored before; a second word
-    /// may become visible at any time after the claim.
+    /// CPU producers: a first word is released behind everything its producer stored before; a
+    /// second word may become visible at any time after the claim.
     case released
     /// GPU producers: both halves of every slot are unordered, as torn relaxed 16-byte stores are.
     case unordered
