@@ -123,9 +123,9 @@ let package = Package(
         swiftTests(
             "Runners",
             [
-                "PerseusRunners", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
-                "PerseusTransport", "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels",
-                "PerseusPrimitives",
+                "CPerseusABI", "PerseusRunners", "PerseusMegakernel", "PerseusProxy",
+                "PerseusSoftNIC", "PerseusTransport", "PerseusCheckpoints", "PerseusMoE",
+                "PerseusExpertKernels", "PerseusPrimitives",
             ]),
         swiftTests(
             "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),

@@ -68,6 +68,8 @@ public struct SchemeOptions: Sendable {
     /// Run an ordering whose obligation the fabric does not meet.
     public var allowsUnproven = false
     public var seed: UInt64 = 0
+    /// Rounds that earlier layers have used (see `LayerProgram.firstRound`).
+    public var firstRound = 0
     public var deadlineNanoseconds: UInt64 = 10_000_000_000
 
     public init() {}
@@ -124,6 +126,7 @@ public struct SchemeSetup: Sendable {
     ) -> LayerProgram {
         var program = LayerProgram()
         program.orderSeed = options.seed
+        program.firstRound = options.firstRound
         program.addsSignals = ordering == .atomic
         program.quietsBetweenRounds = nic.mode != .inOrder
         switch scheme {

@@ -221,8 +221,7 @@ public final class ThreadRunner: @unchecked Sendable {
         }
         outcome.computeNanoseconds =
             (compute.max() ?? 0) / UInt64(max(1, job.kernels[0].processorCount))
-        let isDone = (0..<job.ranks).allSatisfy { job.kernels[$0].isDone && !job.fabric.isDead($0) }
-        if !isDone || !failures.isEmpty { outcome.failure = describe(failures.sorted()) }
+        if !job.kernels.allSatisfy(\.isDone) { outcome.failure = describe(failures.sorted()) }
         return outcome
     }
 
@@ -237,6 +236,9 @@ public final class ThreadRunner: @unchecked Sendable {
             }
         }
         let dead = (0..<job.ranks).filter { job.fabric.isDead($0) }
+        for rank in dead where !job.kernels[rank].isDone {
+            lines.append("peer \(rank): died before its own tokens were combined")
+        }
         let cause =
             dead.isEmpty
             ? "the layer did not finish within its deadline of \(deadline / 1_000_000) ms"

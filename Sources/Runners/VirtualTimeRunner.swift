@@ -325,8 +325,7 @@ public final class VirtualTimeRunner {
         outcome.counters = job.counters
         let busiest = computeNanoseconds.max() ?? 0
         outcome.computeNanoseconds = busiest / UInt64(max(1, processorCount))
-        let isComplete = doneCount == job.ranks && !isDead.contains(true) && failureLines.isEmpty
-        if isComplete { return }
+        if job.kernels.allSatisfy(\.isDone) { return }
         outcome.failure = describeFailure()
     }
 
@@ -347,7 +346,12 @@ public final class VirtualTimeRunner {
                 )
             }
         }
-        let dead = job.faults.kills.map { "rank \($0.rank) died at \($0.at) ns" }
+        for kill in job.faults.kills where isDead[kill.rank] && !job.kernels[kill.rank].isDone {
+            lines.append("peer \(kill.rank): died before its own tokens were combined")
+        }
+        let dead = job.faults.kills.filter { isDead[$0.rank] }.map {
+            "rank \($0.rank) died at \($0.at) ns"
+        }
         let cause =
             dead.isEmpty
             ? "the layer did not finish within its deadline of \(deadline / 1_000_000) ms (virtual time)"
