@@ -2,6 +2,7 @@
 // Upstream:   the caller's hidden states
 // Downstream: DispatchPlan.swift
 
+import CExpertKernels
 import PerseusPrimitives
 
 /// The router of one layer.
@@ -114,5 +115,5 @@ public func scaleRow(
     _ input: UnsafePointer<UInt16>, by weight: Float, into output: UnsafeMutablePointer<UInt16>,
     count: Int
 ) {
-    for h in 0..<count { output[h] = bfloat16(float(input[h]) * weight) }
+    perseus_scale_row_bf16(output, input, weight, Int32(count))
 }

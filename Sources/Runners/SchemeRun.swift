@@ -79,7 +79,8 @@ public func runScheme(
     switch settings.clock {
     case .virtual: processors = settings.profile.processorCount(hidden: geometry.model.hidden)
     case .real(let threads):
-        processors = ThreadRunner.processorCount(ranks: geometry.rankCount, threads: threads)
+        processors = ThreadRunner.processorCount(
+            ranks: geometry.rankCount, threads: threads, path: scheme.path)
     }
     let job = try LayerJob(
         geometry: geometry, setup: setup, input: workload.input, compute: workload.compute,

@@ -104,7 +104,8 @@ public struct SeedScenario: Sendable {
 
     public var description: String {
         let faults = settings.faults.isEmpty ? "no faults" : "\(settings.faults)"
-        return "\(ranks) ranks (\(ranksPerNode) per node), tokens \(tokensPerRank), \(model.expertCount) experts"
+        return
+            "\(ranks) ranks (\(ranksPerNode) per node), tokens \(tokensPerRank), \(model.expertCount) experts"
             + " top-\(model.topK), hidden \(model.hidden), scheme \(scheme.rawValue), ordering"
             + " \(settings.options.ordering?.rawValue ?? "own"), fabric \(settings.profile.name), \(faults)"
     }
@@ -141,7 +142,8 @@ public struct SeedScenario: Sendable {
             routing: .router(Router(model: model, parameters: weights.router)))
         let run = try runScheme(
             scheme,
-            try workload(ranks: ranks, tokensPerRank, heapByteLimit, input: input, compute: compute),
+            try workload(
+                ranks: ranks, tokensPerRank, heapByteLimit, input: input, compute: compute),
             settings)
         let alone = try runScheme(
             .coupled, try workload(ranks: 1, [tokens], .max, input: input, compute: compute),

@@ -10,7 +10,7 @@ import PerseusSoftNIC
 /// Runs a job in real time.
 ///
 /// All roles of a rank run on one thread, ranks are dealt out round-robin; with fewer ranks than threads the spare
-/// threads take processors of the ranks. A thread that finds nothing to do backs off from pausing to yielding to short
+/// threads take processors of the ranks (unless the kernel posts itself: then who posts is the rank's own thread). A thread that finds nothing to do backs off from pausing to yielding to short
 /// sleeps, so that many ranks share few cores politely.
 public final class ThreadRunner: @unchecked Sendable {
     private let job: LayerJob
@@ -55,8 +55,8 @@ public final class ThreadRunner: @unchecked Sendable {
     }
 
     /// Processors that a rank's kernel should be built with for this many threads.
-    public static func processorCount(ranks: Int, threads: Int) -> Int {
-        max(1, threads / max(1, ranks))
+    static func processorCount(ranks: Int, threads: Int, path: Scheme.Path) -> Int {
+        path == .gpuDirect ? 1 : max(1, threads / max(1, ranks))
     }
 
     /// Runs the layer to its end, to a failure, or to the deadline.

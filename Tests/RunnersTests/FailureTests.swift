@@ -31,7 +31,8 @@ import Testing
         let run = try runScheme(.perseus, layer.workload(ranks: 4), settings)
         let failure = try #require(run.outcome.failure)
         let line = try #require(failure.lines.first { $0.contains("lane 2") }, "\(failure)")
-        #expect(line.contains("put of") && line.contains("posted") && line.contains("age"), "\(line)")
+        #expect(
+            line.contains("put of") && line.contains("posted") && line.contains("age"), "\(line)")
         #expect(line.contains("does not answer"), "\(line)")
     }
 
@@ -52,6 +53,7 @@ import Testing
         let run = try runScheme(.coupled, layer.workload(ranks: 4), settings)
         let failure = try #require(run.outcome.failure)
         #expect(failure.cause.contains("deadline"), "\(failure)")
-        #expect(failure.lines.contains { $0.contains("waits for the dispatch signal") }, "\(failure)")
+        #expect(
+            failure.lines.contains { $0.contains("waits for the dispatch signal") }, "\(failure)")
     }
 }

@@ -14,7 +14,9 @@ struct BrokenOrdering: Sendable, CustomTestStringConvertible {
     let mode: DeliveryMode
     var honoursFence = true
 
-    var testDescription: String { "\(ordering.rawValue) on \(mode.rawValue), fence \(honoursFence)" }
+    var testDescription: String {
+        "\(ordering.rawValue) on \(mode.rawValue), fence \(honoursFence)"
+    }
 
     static let all = [
         BrokenOrdering(ordering: .none, mode: .adaptiveRouting),
@@ -31,8 +33,11 @@ struct BrokenOrdering: Sendable, CustomTestStringConvertible {
 
 @Suite struct OrderTeethTests {
     /// Large delays of single fragments, so that a signal has every chance to be first.
-    private func settings(_ broken: BrokenOrdering, seed: UInt64, clock: RunClock) throws -> RunSettings {
-        var settings = PerseusRunnersTestSettings.fabric(broken.mode, honoursFence: broken.honoursFence)
+    private func settings(_ broken: BrokenOrdering, seed: UInt64, clock: RunClock) throws
+        -> RunSettings
+    {
+        var settings = PerseusRunnersTestSettings.fabric(
+            broken.mode, honoursFence: broken.honoursFence)
         settings.clock = clock
         settings.options.ordering = broken.ordering
         settings.options.allowsUnproven = true

@@ -26,7 +26,8 @@ import Testing
             ranks: 3, heapByteLimit: limit(layer, ranks: 3, tokens: 5))
         #expect(workload.geometry.roundCount == 8)
         for clock in [RunClock.virtual, .real(threads: 2)] {
-            let run = try runScheme(scheme, workload, settings("perlmutter-slingshot11", clock: clock))
+            let run = try runScheme(
+                scheme, workload, settings("perlmutter-slingshot11", clock: clock))
             #expect(run.outcome.failure == nil)
             #expect(run.hasSameOutput(as: alone), "\(scheme), \(clock)")
         }

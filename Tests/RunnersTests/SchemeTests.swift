@@ -48,7 +48,8 @@ import Testing
         for scheme in [Scheme.decoupled, .perseus] {
             let counters = try run(scheme).outcome.counters
             #expect(counters.dispatchFences == 4 * 3, "\(scheme)")
-            #expect(counters.combineFences == counters.combinePuts, "\(scheme): combine is not grouped")
+            #expect(
+                counters.combineFences == counters.combinePuts, "\(scheme): combine is not grouped")
         }
         #expect(try run(.perseus).outcome.counters.drains == 0)
     }
@@ -112,7 +113,9 @@ import Testing
     }
 
     @Test func schemesRankAsThePaperSays() throws {
-        func time(_ scheme: Scheme) throws -> UInt64 { try run(scheme, ranks: 8).outcome.layerNanoseconds }
+        func time(_ scheme: Scheme) throws -> UInt64 {
+            try run(scheme, ranks: 8).outcome.layerNanoseconds
+        }
         let coupled = try time(.coupled)
         #expect(try time(.decoupled) < coupled)
         #expect(try time(.perseus) < time(.decoupled))
