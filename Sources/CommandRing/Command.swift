@@ -1,6 +1,7 @@
-// Stage 4 of 10 - a command header: the Swift view of perseus_command.h, with every width checked.
-// Upstream:   Dispatcher
+// Stage 4 of 10 — push: a command header, the Swift view of perseus_command.h, widths checked.
+// Upstream:   Dispatcher+Pack.swift, CommandPort.swift
 // Downstream: CommandRing+Push.swift
+
 import CPerseusABI
 
 /// What a command asks the proxy to do.

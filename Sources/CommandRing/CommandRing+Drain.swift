@@ -1,6 +1,7 @@
-// Stage 5 of 10 - drain the command ring: observe, copy out, retire in batches.
+// Stage 5 of 10 — drain: observe, copy out, retire in batches.
 // Upstream:   CommandRing+Push.swift
 // Downstream: ProxyLoop.swift
+
 import CPerseusABI
 import CPerseusShims
 

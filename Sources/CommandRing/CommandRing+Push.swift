@@ -1,6 +1,7 @@
-// Stage 4 of 10 - push a command: claim positions, write second words, publish first words.
+// Stage 4 of 10 — push: claim positions, write second words, publish first words.
 // Upstream:   Command.swift
 // Downstream: CommandRing+Drain.swift
+
 import CPerseusABI
 import CPerseusShims
 

@@ -1,4 +1,6 @@
-// The experts of one rank in the layout of one kernel variant, and their multiplication.
+// Stage 9 of 10 — multiply: the experts of one rank in the layout of one kernel variant.
+// Upstream:   Processor.swift
+// Downstream: Processor+Combine.swift
 
 import CExpertKernels
 import PerseusMoE

@@ -1,4 +1,6 @@
-// Where a role's commands go: into the rings of the rank's proxies, or straight to the NIC.
+// Stage 4 of 10 — push: where a role's commands go, rings of the proxies or the NIC itself.
+// Upstream:   Dispatcher+Pack.swift, Processor.swift
+// Downstream: Command.swift, CommandRing+Push.swift
 
 import CPerseusABI
 import PerseusCommandRing

@@ -1,6 +1,6 @@
 // Stage 3 of 10 — pack: rows into arenas, puts and signals into rings.
 // Upstream:   DispatchPlan.swift
-// Downstream: Command.swift
+// Downstream: CommandPort.swift, Command.swift
 
 import CPerseusABI
 import CPerseusShims

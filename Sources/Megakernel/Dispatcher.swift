@@ -1,4 +1,4 @@
-// Stage 1 of 10 — route: the role that turns a rank's tokens into commands, one bounded step at a time.
+// Stage 1 of 10 — route: the role of stages 1 to 4, tokens into commands, step by step.
 // Upstream:   Router.swift
 // Downstream: DispatchPlan.swift
 

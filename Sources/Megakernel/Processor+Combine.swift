@@ -1,6 +1,6 @@
 // Stage 10 of 10 — combine: the weighted sum of a token's results, in slot order.
 // Upstream:   Processor.swift
-// Downstream: Router.swift
+// Downstream: the caller's output, and Router.swift of the next layer
 
 import CExpertKernels
 import CPerseusABI

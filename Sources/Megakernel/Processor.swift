@@ -1,6 +1,6 @@
 // Stage 9 of 10 — multiply: expert rows through the kernels, results on their way back.
-// Upstream:   Subscriber.swift
-// Downstream: Processor+Combine.swift
+// Upstream:   Scheduler.swift
+// Downstream: PackedExperts.swift, CommandPort.swift (back over 4 to 7), Processor+Combine.swift
 
 import CPerseusABI
 import CPerseusShims

@@ -1,4 +1,6 @@
-// Tasks out of arrived rows: late decisions, two segments of one expert where they are there, one expert at a time.
+// Stage 8 of 10 — schedule: tasks out of arrived rows, two segments of one expert where they are.
+// Upstream:   Subscriber.swift
+// Downstream: Processor.swift
 
 import CPerseusABI
 import CPerseusShims

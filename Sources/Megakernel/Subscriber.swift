@@ -1,6 +1,6 @@
-// Stage 8 of 10 — observe and schedule: see signal words change, and turn them into tasks.
-// Upstream:   NICEngine.swift
-// Downstream: Processor.swift
+// Stage 8 of 10 — observe: see signal words change, and open the rows that they announce.
+// Upstream:   NICEngine+Wire.swift, ImmediateReceiver.swift
+// Downstream: Scheduler.swift
 
 import CPerseusABI
 import CPerseusShims

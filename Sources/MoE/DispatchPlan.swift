@@ -1,6 +1,6 @@
-// Stage 2 of 10: plan. Expert ids become packed rows by a stable counting sort.
-// Upstream:   Router.swift
-// Downstream: the dispatcher that packs and pushes the rows
+// Stage 2 of 10 — plan: expert ids become packed rows by a stable counting sort.
+// Upstream:   Router.swift, Dispatcher.swift
+// Downstream: Dispatcher+Pack.swift
 
 /// Where each (token, slot) of one source stands in its packed order.
 ///

@@ -1,6 +1,6 @@
-// Stage 1 of 10: route. A hidden state becomes expert ids and weights, as published.
+// Stage 1 of 10 — route: a hidden state becomes expert ids and weights, as published.
 // Upstream:   the caller's hidden states
-// Downstream: DispatchPlan.swift
+// Downstream: Dispatcher.swift, DispatchPlan.swift
 
 import CExpertKernels
 import PerseusPrimitives

@@ -1,4 +1,6 @@
-// The receiving half of the immediate-based orderings: count arrivals, then let a signal word be seen.
+// Stage 8 of 10 — observe: count arrived immediates, then let a signal word be seen.
+// Upstream:   NICEngine+Wire.swift
+// Downstream: Subscriber.swift
 
 import CPerseusABI
 import CPerseusShims

@@ -1,4 +1,6 @@
-// Signals: admit, hold back while a group grows, order behind the data, post.
+// Stage 6 of 10 — order: signals are admitted, held while a group grows, put behind the data.
+// Upstream:   SignalOrdering.swift
+// Downstream: ProxyLoop+Post.swift
 
 import CPerseusABI
 import PerseusCommandRing

@@ -1,4 +1,6 @@
-// Turn a put into a work request and hand it to the NIC: the only place where offsets become bytes.
+// Stage 7 of 10 — post: a put becomes a work request; the only place where offsets become bytes.
+// Upstream:   ProxyLoop+Order.swift
+// Downstream: Transport.swift
 
 import CPerseusABI
 import PerseusCommandRing

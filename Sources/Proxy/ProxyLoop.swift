@@ -1,6 +1,6 @@
-// Stage 5 of 10 — drain the command ring: the heart of the proxy, one bounded step at a time.
-// Upstream:   CommandRing+Push.swift
-// Downstream: SignalOrdering.swift
+// Stage 5 of 10 — drain: the heart of the proxy, one bounded step at a time.
+// Upstream:   CommandRing+Drain.swift
+// Downstream: SignalOrdering.swift, ProxyLoop+Order.swift, ProxyLoop+Post.swift
 
 import CPerseusABI
 import PerseusCommandRing

@@ -1,4 +1,4 @@
-// Stage 6 of 10 — order: the ways to keep a signal behind its group's data, and what each needs to be true.
+// Stage 6 of 10 — order: the ways to keep a signal behind its data, and what each needs.
 // Upstream:   ProxyLoop.swift
 // Downstream: ProxyLoop+Order.swift
 

@@ -1,4 +1,6 @@
-// Transmit, deliver, acknowledge: the times at which things happen, and the bytes that move.
+// Stage 7 of 10 — post: transmit, deliver, acknowledge; the times of it and the bytes that move.
+// Upstream:   NICEngine.swift
+// Downstream: Subscriber.swift, ImmediateReceiver.swift
 
 import CPerseusABI
 import CPerseusShims

@@ -1,7 +1,6 @@
-// The soft NIC itself: a role that transmits, delivers and acknowledges at modelled times.
-// Stage 7 of 10 — post: what lies behind the doorbell, up to the peer's memory.
-// Upstream:   Transport.swift
-// Downstream: Subscriber.swift
+// Stage 7 of 10 — post: the soft NIC behind the doorbell, a role that acts at modelled times.
+// Upstream:   SoftNICEndpoint.swift
+// Downstream: NICEngine+Wire.swift
 
 import CPerseusABI
 import CPerseusShims

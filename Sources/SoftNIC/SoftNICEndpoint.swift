@@ -1,4 +1,6 @@
-// The proxy's side of a soft NIC: a send queue, a completion queue and a receive queue.
+// Stage 7 of 10 — post: the proxy's side of a soft NIC, its send, completion and receive queues.
+// Upstream:   Transport.swift
+// Downstream: NICEngine.swift
 
 import CPerseusABI
 import CPerseusShims

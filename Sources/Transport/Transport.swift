@@ -1,6 +1,6 @@
-// Stage 7 of 10 — post work requests to a NIC. The whole NIC contract on one screen.
+// Stage 7 of 10 — post: work requests to a NIC, the whole NIC contract on one screen.
 // Upstream:   ProxyLoop+Post.swift
-// Downstream: NICEngine.swift
+// Downstream: SoftNICEndpoint.swift
 
 /// Whether the NIC took a work request.
 @frozen

@@ -1,4 +1,6 @@
-// Stage 4 of 10 - the 16-byte slot of the command ring: headers, operands and their lap parity.
+// Stage 4 of 10 — push: the 16-byte slot of the ring, headers, operands, lap parity.
+// Upstream:   CommandPort.swift
+// Downstream: Command.swift
 #ifndef PERSEUS_COMMAND_H
 #define PERSEUS_COMMAND_H
 

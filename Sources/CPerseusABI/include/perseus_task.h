@@ -1,4 +1,6 @@
-// Stage 8 of 10 - a unit of compute, as the scheduler hands it to a processor.
+// Stage 8 of 10 — schedule: a unit of compute, as the scheduler hands it to a processor.
+// Upstream:   Scheduler.swift
+// Downstream: Processor.swift
 #ifndef PERSEUS_TASK_H
 #define PERSEUS_TASK_H
 
