@@ -1,4 +1,6 @@
-// Stage 1: the four publishers' ways from logits to experts and weights.
+// Stage 1 of 10 — route: the four publishers' ways from logits to experts and weights.
+// Upstream:   Router.swift
+// Downstream: DispatchPlan.swift
 
 import Glibc
 
