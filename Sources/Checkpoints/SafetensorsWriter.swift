@@ -57,80 +57,38 @@ public struct OutputTensor: Sendable {
     }
 }
 
-/// Writes tensors to a file in one step that either happens or does not.
-///
-/// The bytes go to a temporary file in the same folder, which is synced and then renamed over the
-/// target. After any failure the temporary file is gone and the old target, if there was one, is
-/// untouched.
+/// Writes tensors to a file in one step that either happens or does not; see `AtomicFile`.
 public struct SafetensorsWriter {
     /// The `write` to use; tests put a failing one here.
-    let writeBytes: (Int32, UnsafeRawPointer, Int) -> Int
+    let systemWrite: AtomicFile.SystemWrite
 
-    public init() { self.init(writeBytes: { Glibc.write($0, $1, $2) }) }
+    public init() { self.init(systemWrite: { Glibc.write($0, $1, $2) }) }
 
-    init(writeBytes: @escaping (Int32, UnsafeRawPointer, Int) -> Int) {
-        self.writeBytes = writeBytes
-    }
+    init(systemWrite: @escaping AtomicFile.SystemWrite) { self.systemWrite = systemWrite }
 
     /// Writes `tensors` to `path`.
     ///
-    /// - Errors: `environment` with the path and the system's reason (no space, no permission, no
-    ///   such folder).
+    /// - Throws: `badInput` for a path that cannot be written, `environment` for a full or failing
+    ///   disk.
     public func write(_ tensors: [OutputTensor], to path: String) throws(PerseusError) {
         // Wide elements first, so that every tensor is aligned to its element size.
         let ordered = tensors.enumerated().sorted {
             ($1.element.elementType.byteCount, $0.offset)
                 < ($0.element.elementType.byteCount, $1.offset)
         }.map(\.element)
-        let temporary = "\(path).\(getpid()).partial"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw SafetensorsWriter.failure(path) }
-        do {
-            try fill(descriptor, ordered, path)
-        } catch {
-            close(descriptor)
-            unlink(temporary)
-            throw error
-        }
-        // Some file systems report a full disk only here.
-        let isClosed = close(descriptor) == 0
-        if !isClosed || rename(temporary, path) != 0 {
-            let error = SafetensorsWriter.failure(path)
-            unlink(temporary)
-            throw error
-        }
-    }
-
-    private func fill(
-        _ descriptor: Int32, _ tensors: [OutputTensor], _ path: String
-    ) throws(PerseusError) {
-        var header = Array(SafetensorsWriter.header(tensors).utf8)
-        while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
-        var length = UInt64(header.count).littleEndian
-        try withUnsafeBytes(of: &length) { bytes throws(PerseusError) in
-            try writeAll(descriptor, bytes, path)
-        }
-        try header.span.bytes.withUnsafeBytes { bytes throws(PerseusError) in
-            try writeAll(descriptor, bytes, path)
-        }
-        for tensor in tensors {
-            try tensor.withBytes { bytes throws(PerseusError) in
-                try writeAll(descriptor, bytes, path)
+        try AtomicFile.write(to: path, using: systemWrite) { output throws(PerseusError) in
+            try output.write(SafetensorsWriter.preamble(ordered))
+            for tensor in ordered {
+                try tensor.withBytes { bytes throws(PerseusError) in try output.write(bytes) }
             }
         }
-        guard fsync(descriptor) == 0 else { throw SafetensorsWriter.failure(path) }
     }
 
-    private func writeAll(
-        _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, _ path: String
-    ) throws(PerseusError) {
-        var remaining = bytes
-        while let start = remaining.baseAddress, !remaining.isEmpty {
-            let written = writeBytes(descriptor, start, remaining.count)
-            if written < 0 && errno == EINTR { continue }
-            guard written > 0 else { throw SafetensorsWriter.failure(path) }
-            remaining = UnsafeRawBufferPointer(rebasing: remaining.dropFirst(written))
-        }
+    /// The length of the header, 8 bytes little-endian, and the header, padded to 8 bytes.
+    private static func preamble(_ tensors: [OutputTensor]) -> [UInt8] {
+        var header = Array(header(tensors).utf8)
+        while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
+        return withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init) + header
     }
 
     private static func header(_ tensors: [OutputTensor]) -> String {
@@ -155,10 +113,5 @@ public struct SafetensorsWriter {
             default: String(scalar)
             }
         }.joined()
-    }
-
-    private static func failure(_ path: String) -> PerseusError {
-        PerseusError(
-            .environment, "\(path): cannot be written: \(String(cString: strerror(errno)))")
     }
 }

@@ -126,7 +126,7 @@ struct SafetensorsTests {
             name: "t", shape: [64], elements: .float32([Float](repeating: 1, count: 64)))
         #expect(
             throws: PerseusError(
-                .environment, "\(file): cannot be written: No space left on device")
+                .environment, "cannot write \(file): No space left on device")
         ) {
             try writer.write([tensor], to: file)
         }
@@ -147,7 +147,7 @@ struct SafetensorsTests {
         let absent = folder.path + "/none/out"
         #expect(
             throws: PerseusError(
-                .environment, "\(absent): cannot be written: No such file or directory")
+                .badInput, "cannot write \(absent): No such file or directory")
         ) {
             try SafetensorsWriter().write([tensor], to: absent)
         }

@@ -1,38 +1,33 @@
 // Files that appear complete or not at all.
 
 import Glibc
-import PerseusPrimitives
 
 /// Writes through a temporary file in the same directory, then renames it.
 public enum AtomicFile {
+    /// The system's `write`, or what a test puts in its place.
+    public typealias SystemWrite = (CInt, UnsafeRawPointer, Int) -> Int
+
     /// Appends bytes to the file being written.
     public struct Output: ~Copyable {
         fileprivate let descriptor: CInt
         fileprivate let path: String
+        fileprivate let systemWrite: SystemWrite
 
         /// Writes all of `bytes`, however many calls that takes.
         public mutating func write(_ bytes: UnsafeRawBufferPointer) throws(PerseusError) {
-            var rest = bytes[...]
-            while !rest.isEmpty {
-                let written = Glibc.write(
-                    descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-                if written < 0 {
-                    if errno == EINTR { continue }
-                    throw failure(path, errno)
-                }
-                rest = rest.dropFirst(written)
+            var rest = bytes
+            while let start = rest.baseAddress, !rest.isEmpty {
+                let written = systemWrite(descriptor, start, rest.count)
+                if written < 0 && errno == EINTR { continue }
+                guard written > 0 else { throw failure(path, errno) }
+                rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(written))
             }
         }
 
         public mutating func write(_ bytes: [UInt8]) throws(PerseusError) {
-            let result: Result<Void, PerseusError> = bytes.withUnsafeBytes { buffer in
-                do throws(PerseusError) {
-                    return .success(try write(buffer))
-                } catch {
-                    return .failure(error)
-                }
+            try bytes.span.bytes.withUnsafeBytes { buffer throws(PerseusError) in
+                try write(buffer)
             }
-            try result.get()
         }
     }
 
@@ -49,18 +44,20 @@ public enum AtomicFile {
     /// - Throws: what `fill` throws; `badInput` for a path that cannot be written, `environment`
     ///   for a full or failing disk.
     public static func write(
-        to path: String, _ fill: (inout Output) throws(PerseusError) -> Void
+        to path: String, using systemWrite: @escaping SystemWrite = { Glibc.write($0, $1, $2) },
+        _ fill: (inout Output) throws(PerseusError) -> Void
     ) throws(PerseusError) {
         if path == "-" {
             // What was printed before stands in buffers, and must stay before.
             fflush(nil)
-            var output = Output(descriptor: STDOUT_FILENO, path: "the standard output")
+            var output = Output(
+                descriptor: STDOUT_FILENO, path: "the standard output", systemWrite: systemWrite)
             return try fill(&output)
         }
         switch destination(of: path) {
         case .directory: throw failure(path, EISDIR)
-        case .special: try fillInPlace(path, fill)
-        case .file(let resolved): try replace(resolved, shownAs: path, fill)
+        case .special: try fillInPlace(path, systemWrite, fill)
+        case .file(let resolved): try replace(resolved, shownAs: path, systemWrite, fill)
         }
     }
 
@@ -85,24 +82,26 @@ public enum AtomicFile {
     }
 
     private static func fillInPlace(
-        _ path: String, _ fill: (inout Output) throws(PerseusError) -> Void
+        _ path: String, _ systemWrite: @escaping SystemWrite,
+        _ fill: (inout Output) throws(PerseusError) -> Void
     ) throws(PerseusError) {
         let descriptor = open(path, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(path, errno) }
         defer { close(descriptor) }
-        var output = Output(descriptor: descriptor, path: path)
+        var output = Output(descriptor: descriptor, path: path, systemWrite: systemWrite)
         try fill(&output)
     }
 
     private static func replace(
-        _ path: String, shownAs shownPath: String,
+        _ path: String, shownAs shownPath: String, _ systemWrite: @escaping SystemWrite,
         _ fill: (inout Output) throws(PerseusError) -> Void
     ) throws(PerseusError) {
         let temporary = "\(path).\(getpid()).tmp"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw failure(shownPath, errno) }
         do throws(PerseusError) {
-            var output = Output(descriptor: descriptor, path: shownPath)
+            var output = Output(
+                descriptor: descriptor, path: shownPath, systemWrite: systemWrite)
             try fill(&output)
             // A rename may reach the disk before the bytes do: they must be there first.
             guard fsync(descriptor) == 0 else { throw failure(shownPath, errno) }
