@@ -127,6 +127,7 @@ let package = Package(
                 "PerseusSoftNIC", "PerseusTransport", "PerseusCheckpoints", "PerseusMoE",
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),
+        swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives"]),
         swiftTests(
             "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),
         swiftTests("Tidy", [], data: ["imports.txt"]),

@@ -1,6 +1,6 @@
-// What every benchmark shares: order statistics, interleaved repetitions and tables.
+// What every benchmark shares: order statistics and interleaved repetitions.
 
-import Foundation
+import CPerseusShims
 import PerseusPrimitives
 
 /// Order statistics of one contender's samples; all in the unit of the samples, smaller is better.
@@ -42,18 +42,11 @@ public struct BenchmarkContender {
     /// A body whose whole duration is the sample, in nanoseconds.
     public init(_ name: String, timing body: @escaping () throws -> Void) {
         self.init(name) {
-            let start = monotonicNanoseconds()
+            let start = perseus_monotonic_nanoseconds()
             try body()
-            return [Double(monotonicNanoseconds() - start)]
+            return [Double(perseus_monotonic_nanoseconds() - start)]
         }
     }
-}
-
-/// Nanoseconds of the monotonic clock.
-public func monotonicNanoseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
 /// Runs every contender once per round, in an order drawn anew from `seed` each round, so that
@@ -79,28 +72,4 @@ public func measureInterleaved(
         }
     }
     return samples.map { BenchmarkStatistics(samples: $0) }
-}
-
-/// Lays out rows as columns: the first column left-aligned, the others right-aligned, three blanks
-/// between.
-public func benchmarkTable(_ rows: [[String]]) -> [String] {
-    let columnCount = rows.map(\.count).max() ?? 0
-    let widths = (0..<columnCount).map { column in
-        rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
-    }
-    return rows.map { row in
-        var line = ""
-        for (column, cell) in row.enumerated() {
-            let padding = String(repeating: " ", count: widths[column] - cell.count)
-            line += column == 0 ? cell + padding : "   " + padding + cell
-        }
-        while line.last == " " { line.removeLast() }
-        return line
-    }
-}
-
-/// A figure for a table: three significant digits and at most two decimals.
-public func benchmarkFigure(_ value: Double) -> String {
-    let decimals = abs(value) >= 100 ? 0 : abs(value) >= 10 ? 1 : 2
-    return String(format: "%.\(decimals)f", value)
 }

@@ -1,6 +1,4 @@
-// The JSON report of `perseus bench`: results, what they are compared with, and their context.
-
-import Foundation
+// What every benchmark reports: results, and what they are compared with.
 
 /// A parameter's value as it stands in the report.
 public enum BenchmarkParameter: Sendable, Equatable, Codable {
@@ -109,46 +107,16 @@ public struct BenchmarkResult: Sendable, Equatable, Codable {
     }
 }
 
-/// Where and when a report was measured.
-public struct BenchmarkContext: Sendable, Equatable, Codable {
-    /// Commit of the source tree, `unknown` outside a checkout.
-    public var commit: String
-    public var dirty: Bool
-    public var host: String
-    public var cpu: String
-    public var cores: Int
-    public var swift: String
-    /// Build configuration: `release` or `debug`.
-    public var flags: String
-    public var governor: String?
-    public var addressRandomization: Bool?
-    /// ISO 8601, UTC.
-    public var date: String
-}
-
-/// The JSON object that `--json` writes; readers ignore fields they do not know.
-public struct BenchmarkReport: Sendable, Equatable, Codable {
-    public var schema: Int = 1
+/// What one benchmark measured; the command line adds the machine's context and writes it as JSON.
+public struct BenchmarkReport: Sendable {
     public var command: String
-    public var context: BenchmarkContext
     public var results: [BenchmarkResult]
     /// What a reader must know and no field says, for example a baseline that is not installed.
     public var notes: [String]
 
-    public init(
-        command: String, context: BenchmarkContext = .current(), results: [BenchmarkResult],
-        notes: [String] = []
-    ) {
+    public init(command: String, results: [BenchmarkResult], notes: [String] = []) {
         self.command = command
-        self.context = context
         self.results = results
         self.notes = notes
-    }
-
-    /// The report as JSON with sorted keys and a final newline.
-    public func json() throws -> Data {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        return try encoder.encode(self) + Data("\n".utf8)
     }
 }

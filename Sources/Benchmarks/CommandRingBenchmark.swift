@@ -18,6 +18,9 @@ public struct CommandRingOptions: Sendable {
     public var producerCount = 3
 
     public init() {}
+
+    /// Few commands: proves that everything runs, measures little.
+    public mutating func makeQuick() { commandCount = 1 << 14 }
 }
 
 /// Measures one thread pushing and draining, a stream between two threads, pairs of a put and its
@@ -46,19 +49,6 @@ public func runCommandRingBenchmark(
         "ns per command (per pair for put and 8 signals); consumer and producers "
         + (bench.isPinned ? "pinned to different cores" : "not pinned: fewer than two cores")
     return BenchmarkReport(command: "bench ring", results: results, notes: [note])
-}
-
-/// The report as lines for a terminal.
-public func commandRingTable(_ report: BenchmarkReport) -> [String] {
-    let rows = report.results.map { result in
-        [
-            result.name, "\(benchmarkFigure(result.value)) \(result.unit)",
-            "median \(benchmarkFigure(result.median))", "p99 \(benchmarkFigure(result.p99))",
-            "\(result.baseline?.name ?? "-") \(benchmarkFigure(result.baseline?.value ?? .nan))",
-            "\(benchmarkFigure(result.ratio ?? .nan))x",
-        ]
-    }
-    return benchmarkTable(rows) + report.notes
 }
 
 /// The memory and the two implementations of one run.
@@ -128,15 +118,15 @@ private final class RingBench {
                 BenchmarkContender("Swift") {
                     let ring = CommandRing.initialize(
                         at: self.base, capacity: self.options.capacity)
-                    let start = monotonicNanoseconds()
+                    let start = perseus_monotonic_nanoseconds()
                     sums[0] = swift(ring)
-                    return perCommand(monotonicNanoseconds() - start)
+                    return perCommand(perseus_monotonic_nanoseconds() - start)
                 },
                 BenchmarkContender("C") {
                     _ = CommandRing.initialize(at: self.base, capacity: self.options.capacity)
-                    let start = monotonicNanoseconds()
+                    let start = perseus_monotonic_nanoseconds()
                     sums[1] = baseline(self.base)
-                    return perCommand(monotonicNanoseconds() - start)
+                    return perCommand(perseus_monotonic_nanoseconds() - start)
                 },
             ], repetitions: options.repetitions)
         guard sums[0] == sums[1] else {

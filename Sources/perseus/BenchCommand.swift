@@ -1,8 +1,73 @@
 // `perseus bench`: runs one benchmark and prints its ratios.
 
+import PerseusBenchmarks
 import PerseusCommandLine
 import PerseusPrimitives
 
 func executeBench(_ options: BenchOptions) throws {
-    throw PerseusError(.environment, "bench \(options.benchmark)")
+    let report = try measure(options)
+    print(text(of: report), terminator: "")
+    if let path = options.jsonPath {
+        try writeJSON(
+            Report(
+                command: report.command, context: MachineContext(), results: report.results,
+                notes: report.notes), to: path)
+    }
+}
+
+private func measure(_ options: BenchOptions) throws -> BenchmarkReport {
+    switch options.benchmark {
+    case "ring":
+        var ring = CommandRingOptions()
+        ring.repetitions = options.repetitionCount
+        if options.isQuick { ring.makeQuick() }
+        return try runCommandRingBenchmark(ring)
+    case "proxy":
+        var proxy = ProxyBenchmarkOptions()
+        proxy.repetitions = options.repetitionCount
+        if options.isQuick { proxy.makeQuick() }
+        return try runProxyBenchmark(proxy)
+    case "gemm":
+        var gemm = ExpertGEMMOptions()
+        gemm.repetitions = options.repetitionCount
+        if options.isQuick { gemm.makeQuick() }
+        return try runExpertGEMMBenchmark(gemm)
+    default:
+        throw PerseusError(.badInput, "unknown benchmark \(options.benchmark)")
+    }
+}
+
+/// A line for each result, then the notes. A ratio above 1 is better than the baseline.
+private func text(of report: BenchmarkReport) -> String {
+    let hasPeak = report.results.contains { peakShare(of: $0) != nil }
+    var table = TextTable(
+        ["what", "value", "median", "p99", "unit"] + (hasPeak ? ["of peak"] : [])
+            + ["baseline", "its value", "ratio"])
+    for result in report.results {
+        table.addRow(
+            [
+                result.name, figure(result.value), figure(result.median), figure(result.p99),
+                result.unit,
+            ] + (hasPeak ? [peakShare(of: result) ?? "-"] : []) + [
+                result.baseline?.name ?? "-", result.baseline.map { figure($0.value) } ?? "-",
+                result.ratio.map(Quantity.ratio) ?? "-",
+            ])
+    }
+    let repetitions = report.results.first?.repetitions ?? 0
+    return table.render() + report.notes.map { "\($0)\n" }.joined()
+        + "value: third-fastest of \(repetitions) interleaved repetitions;"
+        + " ratio: above 1 is better than the baseline\n"
+}
+
+/// Percent of the peak that a result names among its parameters; nil where it names none.
+private func peakShare(of result: BenchmarkResult) -> String? {
+    guard case .real(let peak) = result.parameters["peak"] else { return nil }
+    return "\(Int((100 * result.value / peak).rounded())) %"
+}
+
+/// Three significant digits, at most two decimals.
+private func figure(_ value: Double) -> String {
+    let decimals = abs(value) >= 100 ? 1.0 : abs(value) >= 10 ? 10 : 100
+    let rounded = (value * decimals).rounded() / decimals
+    return decimals == 1 ? "\(Int(rounded))" : "\(rounded)"
 }

@@ -74,19 +74,6 @@ private final class TemporaryDirectory {
         let text = String(decoding: try jsonBytes(broken), as: UTF8.self)
         #expect(text.contains("\"maxRelativeError\" : \"inf\""))
     }
-
-    @Test func benchmarkParametersKeepTheirTypes() throws {
-        var result = BenchmarkResult(
-            name: "push",
-            parameters: [
-                "batch": .integer(32), "ratio": .number(0.5), "ring": .text("a"),
-                "pinned": .boolean(true),
-            ],
-            unit: "ns", value: 1, median: 2, p99: 3, repetitions: 9, checksum: .max)
-        result.baseline = .init(name: "deque", value: 4)
-        let bytes = try jsonBytes(result)
-        #expect(try JSONDecoder().decode(BenchmarkResult.self, from: Data(bytes)) == result)
-    }
 }
 
 @Suite struct AtomicFileTests {

@@ -13,11 +13,14 @@ public struct Report<
     public var context: Context
     /// One object per scheme or parameter point.
     public var results: [Result]
+    /// What a reader must know and no field says; left out when there is nothing.
+    public var notes: [String]?
 
-    public init(command: String, context: Context, results: [Result]) {
+    public init(command: String, context: Context, results: [Result], notes: [String]? = nil) {
         self.command = command
         self.context = context
         self.results = results
+        self.notes = notes
     }
 }
 
@@ -39,37 +42,6 @@ public struct Nullable<Wrapped: Codable & Equatable & Sendable>: Codable, Equata
             try container.encode(wrappedValue)
         } else {
             try container.encodeNil()
-        }
-    }
-}
-
-/// One scalar of a benchmark's parameters.
-public enum ReportValue: Codable, Equatable, Sendable {
-    case integer(Int)
-    case number(Double)
-    case text(String)
-    case boolean(Bool)
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if let value = try? container.decode(Bool.self) {
-            self = .boolean(value)
-        } else if let value = try? container.decode(Int.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else {
-            self = .text(try container.decode(String.self))
-        }
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        switch self {
-        case .integer(let value): try container.encode(value)
-        case .number(let value): try container.encode(value)
-        case .text(let value): try container.encode(value)
-        case .boolean(let value): try container.encode(value)
         }
     }
 }
