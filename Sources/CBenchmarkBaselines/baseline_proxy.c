@@ -170,7 +170,7 @@ static void drain(proxy *self) {
 
 /// Returns false when the step found nothing to do.
 static bool step(proxy *self, uint64_t now) {
-    self->now = now;
+    if (now > self->now) self->now = now;
     self->drained = self->posted = self->completed = 0;
     reap(self);
     check_one_deadline(self);

@@ -110,9 +110,9 @@ static bool post_run(proxy *self, uint32_t destination) {
         request.immediate = 0x80000000u | (uint32_t)word_offset << 10 | count;
     }
     request.is_fenced = self->plan.flags_signal && is_dirty(self, lane);
-    bool is_last = first + count == end;
-    bool is_signaled = is_last || self->signal_interval == 1;
-    if (!post(self, &request, destination, 0, is_signaled)) return false;
+    bool asks_for_completion =
+        first + count == end || lane->unsignaled_count + 1 >= self->signal_interval;
+    if (!post(self, &request, destination, 0, asks_for_completion)) return false;
     if (request.is_fenced) {
         count_fence(self, lane);
         self->queue_ordered_through[lane->queue] = self->data_sequence;

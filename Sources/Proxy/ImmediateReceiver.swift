@@ -67,9 +67,7 @@ public struct ImmediateReceiver: ~Copyable {
     /// A signal word has come: publish it, unless its data is still on the way.
     @inlinable
     mutating func announce(_ index: Int) {
-        guard let words, let shadow else {
-            preconditionFailure("ImmediateReceiver: not configured")
-        }
+        let (words, shadow) = regions
         let word = perseus_load_acquire(shadow + index)
         if countsData && perseus_signal_rows(word) > 0 {
             let cell = cell(ofWord: index, word: word)
@@ -85,9 +83,7 @@ public struct ImmediateReceiver: ~Copyable {
     /// The data of some word has come: publish the word if it was announced already.
     @inlinable
     mutating func receiveData(byteOffset: UInt64) {
-        guard let words, let shadow else {
-            preconditionFailure("ImmediateReceiver: not configured")
-        }
+        let (words, shadow) = regions
         let cell = cell(ofByteOffset: byteOffset)
         if cells[cell] == 0 {
             cells[cell] = -1
@@ -99,15 +95,23 @@ public struct ImmediateReceiver: ~Copyable {
         perseus_store_release(words + index, perseus_load_acquire(shadow + index))
     }
 
+    /// The signal region and its shadow. Unwrapped behind a precondition: a failing `guard let` would have to end
+    /// the life of a value that cannot be copied, and put a deallocation into the hot path.
+    @inlinable @inline(__always)
+    var regions: (UnsafeMutablePointer<UInt64>, UnsafeMutablePointer<UInt64>) {
+        precondition(words != nil && shadow != nil, "ImmediateReceiver: not configured")
+        return (words.unsafelyUnwrapped, shadow.unsafelyUnwrapped)
+    }
+
     /// The cell of the first row that a word covers.
-    @inlinable
+    @inlinable @inline(__always)
     func cell(ofWord index: Int, word: UInt64) -> Int {
         let row = Int(perseus_signal_first_row(word))
         if UInt64(index) << 3 >= layout.return_words { return dispatchCellCount + row }
         return index / Int(layout.max_experts_per_rank) * Int(layout.rows_per_source) + row
     }
 
-    @inlinable
+    @inlinable @inline(__always)
     func cell(ofByteOffset offset: UInt64) -> Int {
         let stride = UInt64(layout.row_stride)
         if offset >= layout.return_data {

@@ -127,13 +127,7 @@ extension ProxyLoop where NIC: ~Copyable {
         switch fenceScope {
         case .peer: lanes[destination].orderedThrough = dataSequence
         case .lane: queueOrderedThrough[Int(lanes[destination].queue)] = dataSequence
-        case .queue:
-            // With several queue pairs a later signal on another one may start before the flagged request.
-            if transport.queueCount == 1 {
-                allOrderedThrough = dataSequence
-            } else {
-                queueOrderedThrough[Int(lanes[destination].queue)] = dataSequence
-            }
+        case .queue: allOrderedThrough = dataSequence
         }
     }
 

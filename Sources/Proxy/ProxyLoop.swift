@@ -132,7 +132,10 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         let guarantees = transport.guarantees
         plan = ordering.plan
         completesInOrder = guarantees.completesInOrder
-        fenceScope = guarantees.fenceScope
+        // With several queue pairs a later signal on another one may start before the flagged request.
+        fenceScope =
+            guarantees.fenceScope == .queue && transport.queueCount > 1
+            ? .lane : guarantees.fenceScope
         ringCount = rings.count
         self.rings = .allocate(capacity: max(1, rings.count))
         for (index, ring) in rings.enumerated() {

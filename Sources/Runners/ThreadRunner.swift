@@ -164,7 +164,7 @@ public final class ThreadRunner: @unchecked Sendable {
         for thread in 0..<job.proxyThreads where stepProxy(rank, thread, report: &report) {
             hasWorked = true
         }
-        if job.engines[rank].step(now: now) { hasWorked = true }
+        if HotPath.step(job.engines + rank, now: now) { hasWorked = true }
         report.stepCount += 1
         return hasWorked
     }
@@ -179,13 +179,13 @@ public final class ThreadRunner: @unchecked Sendable {
         let step: ProxyStep
         if job.directPorts.isEmpty {
             job.clocks[index].now = time
-            step = job.proxies[index].step(now: time)
+            step = HotPath.step(job.proxies + index, now: time)
         } else {
             let port = job.directPorts[rank]
             step =
                 port.exclusively {
                     job.clocks[index].now = time
-                    return job.proxies[index].step(now: time)
+                    return HotPath.step(job.proxies + index, now: time)
                 } ?? ProxyStep()
         }
         if step.hasFailed, let failure = job.proxies[index].failure {

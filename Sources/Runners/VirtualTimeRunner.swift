@@ -239,10 +239,10 @@ public final class VirtualTimeRunner {
         job.clocks[index].now = now
         let step: ProxyStep
         if job.directPorts.isEmpty {
-            step = job.proxies[index].step(now: now)
+            step = HotPath.step(job.proxies + index, now: now)
         } else {
             step =
-                job.directPorts[rank].exclusively { job.proxies[index].step(now: now) }
+                job.directPorts[rank].exclusively { HotPath.step(job.proxies + index, now: now) }
                 ?? ProxyStep()
         }
         let end = job.clocks[index].now + UInt64(step.drained) * profile.drainNanoseconds
@@ -293,7 +293,7 @@ public final class VirtualTimeRunner {
     }
 
     private func stepNIC(_ rank: Int, at now: UInt64) {
-        _ = job.engines[rank].step(now: now)
+        _ = HotPath.step(job.engines + rank, now: now)
         for index in 0..<job.engines[rank].noticeCount {
             let notice = job.engines[rank].notices[index]
             switch notice.kind {

@@ -1,0 +1,23 @@
+// The steps that run for every command, as functions of one concrete type: what the hot-path check reads.
+
+import PerseusProxy
+import PerseusSoftNIC
+
+/// Both runners enter the hot path here; the symbols stand in `Tests/HotPath/symbols.txt`.
+enum HotPath {
+    /// One turn of a proxy on a soft NIC; see `ProxyLoop.step`.
+    @_noLocks
+    @inline(never)
+    static func step(
+        _ proxy: UnsafeMutablePointer<ProxyLoop<SoftNICEndpoint>>, now: UInt64
+    ) -> ProxyStep {
+        proxy.pointee.step(now: now)
+    }
+
+    /// One turn of a soft NIC; see `NICEngine.step`.
+    @_noLocks
+    @inline(never)
+    static func step(_ engine: UnsafeMutablePointer<NICEngine>, now: UInt64) -> Bool {
+        engine.pointee.step(now: now)
+    }
+}
