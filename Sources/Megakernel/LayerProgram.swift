@@ -22,6 +22,11 @@ public struct LayerProgram: Sendable {
     public var isStaged = false
     /// Signals are added to their words instead of being written.
     public var addsSignals = false
+    /// A task may take its two segments from different sources; otherwise a tile holds rows of one source only, as in
+    /// the megakernels that Perseus is measured against.
+    public var pairsSources = false
+    /// Arrivals are counted per signal word, so every word needs a put of its own.
+    public var putsEveryWord = false
     /// Unordered fabrics: an old write must have landed before its word is written again.
     public var quietsBetweenRounds = false
     /// Seed of the shuffled order.

@@ -25,7 +25,7 @@ public struct Processor: ~Copyable {
     var task = perseus_task()
     var phase = Phase.idle
     var nextSegment: UInt32 = 0
-    private let word: UnsafeMutablePointer<UInt64>
+    private let words: UnsafeMutablePointer<UInt64>
 
     init(state: RankState, port: any CommandPort, queue: UnsafeMutablePointer<TaskQueue>) {
         self.state = state
@@ -37,14 +37,14 @@ public struct Processor: ~Copyable {
         scratch = .allocate(byteCount: max(64, bytes), alignment: 64)
         inputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
         outputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
-        word = .allocate(capacity: 1)
+        words = .allocate(capacity: 2)
     }
 
     deinit {
         scratch.deallocate()
         inputs.deallocate()
         outputs.deallocate()
-        word.deallocate()
+        words.deallocate()
     }
 
     /// One bounded piece of work: claim, or execute, or send what found no room before.
@@ -128,25 +128,43 @@ public struct Processor: ~Copyable {
             : state.row(of: state.rank, at: state.layout.resultOffset(source: source, row: row))!
     }
 
-    /// Signals a local owner, or pushes the block and its signal; goes on later where a ring was full.
+    /// Signals local owners, or pushes blocks with their signals; goes on later where a ring was full.
     private mutating func sendResults(_ outcome: inout RoleStep) {
         while nextSegment < task.segment_count {
             let segment = segment(nextSegment)
+            let count = isOneBlock && nextSegment == 0 ? 2 : 1
             let isLocal = state.geometry.isLocal(Int(segment.source), state.rank)
+            fillWords(from: nextSegment, count: count)
             if isLocal {
-                signalLocalOwner(segment, &outcome)
+                signalLocalOwner(segment, count: count, &outcome)
             } else if !state.program.isStaged {
-                guard pushBlock(segment) else {
+                guard pushBlock(segment, count: count) else {
                     outcome.isBlocked = true
                     return
                 }
                 outcome.hasPushed = true
             }
             outcome.hasWorked = true
-            nextSegment += 1
+            nextSegment += UInt32(count)
         }
         state.finish(RankState.expertCounter)
         phase = .idle
+    }
+
+    /// Both segments are consecutive rows of one source: they go back as one put with two consecutive words.
+    private var isOneBlock: Bool {
+        !state.program.putsEveryWord && task.segment_count == 2
+            && task.segments.0.source == task.segments.1.source
+            && task.segments.0.first_row + task.segments.0.rows == task.segments.1.first_row
+    }
+
+    /// The return words of `count` segments, and where the first of them goes.
+    private func fillWords(from first: UInt32, count: Int) {
+        for offset in 0..<count {
+            let segment = segment(first + UInt32(offset))
+            words[offset] = perseus_signal_make(
+                UInt64(task.epoch), UInt64(segment.first_row), UInt64(segment.rows))
+        }
     }
 
     private func returnWordIndex(_ segment: perseus_task_segment) -> Int {
@@ -154,29 +172,27 @@ public struct Processor: ~Copyable {
             row: Int(segment.first_row), expert: state.experts.lowerBound + Int(task.expert))
     }
 
-    private func returnWord(_ segment: perseus_task_segment) -> UInt64 {
-        perseus_signal_make(UInt64(task.epoch), UInt64(segment.first_row), UInt64(segment.rows))
-    }
-
-    private func signalLocalOwner(_ segment: perseus_task_segment, _ outcome: inout RoleStep) {
+    private func signalLocalOwner(
+        _ segment: perseus_task_segment, count: Int, _ outcome: inout RoleStep
+    ) {
         let index = returnWordIndex(segment)
-        perseus_store_release(
-            state.heaps[Int(segment.source)].signalWords + index, returnWord(segment))
-        outcome.noteLocalSignal(rank: Int(segment.source), first: index, count: 1)
+        let target = state.heaps[Int(segment.source)].signalWords + index
+        for offset in 0..<count { perseus_store_release(target + offset, words[offset]) }
+        outcome.noteLocalSignal(rank: Int(segment.source), first: index, count: count)
     }
 
-    private func pushBlock(_ segment: perseus_task_segment) -> Bool {
+    private func pushBlock(_ segment: perseus_task_segment, count: Int) -> Bool {
         let source = Int(segment.source)
         let first = Int(segment.first_row)
-        word.pointee = returnWord(segment)
+        let rows = Int(segment.rows) + (count == 2 ? Int(task.segments.1.rows) : 0)
         let signal = Command.signalBlock(
             destination: source,
-            target: HeapLocation(.signal, byteOffset: returnWordIndex(segment) * 8), wordCount: 1,
-            flags: .combine)
+            target: HeapLocation(.signal, byteOffset: returnWordIndex(segment) * 8),
+            wordCount: count, flags: .combine)
         return port.pushRows(
             to: source, source: Int(state.layout.resultOffset(source: source, row: first)),
             target: Int(state.layout.returnOffset(row: first)),
-            byteCount: Int(segment.rows) * Int(state.layout.row_stride), flags: .combine,
-            signal: signal, operands: UnsafeBufferPointer(start: word, count: 1))
+            byteCount: rows * Int(state.layout.row_stride), flags: .combine,
+            signal: signal, operands: UnsafeBufferPointer(start: words, count: count))
     }
 }

@@ -150,7 +150,7 @@ public struct Scheduler: ~Copyable {
         task.epoch = epoch
         task.segments.0 = takeSegment(current)
         task.segment_count = 1
-        if head[current] >= 0 {
+        if head[current] >= 0, state.program.pairsSources || hasMoreRows(of: task.segments.0) {
             task.segments.1 = takeSegment(current)
             task.segment_count = 2
         }
@@ -158,6 +158,11 @@ public struct Scheduler: ~Copyable {
         lastExpert = current
         state.producedExpertTasks += 1
         return task
+    }
+
+    /// The segment's source has more rows for the same expert.
+    private func hasMoreRows(of segment: perseus_task_segment) -> Bool {
+        Int(head[current]) % rankCount == Int(segment.source)
     }
 
     /// The next block of up to 64 rows of an expert that has some.

@@ -25,29 +25,26 @@ struct CostModel: Sendable {
                 + (toPeer ? over(byteCount, profile.nvlinkBytesPerNanosecond) : 0)
         case .signal: profile.pushNanoseconds
         case .stage: profile.stageNanoseconds
-        case .expert(let first, let second, let streamsWeights):
-            expert(
-                paddedRows: padded(first) + padded(second), intermediate: model.intermediate,
-                streamsWeights: streamsWeights)
-        case .shared(let rows):
-            expert(
-                paddedRows: padded(rows), intermediate: model.sharedIntermediate,
-                streamsWeights: true)
+        case .expert(_, _, let streamsWeights):
+            tile(intermediate: model.intermediate, streamsWeights: streamsWeights)
+        case .shared:
+            tile(intermediate: model.sharedIntermediate, streamsWeights: true)
         case .combine(let tokens):
             profile.taskNanoseconds
                 + bytes((model.topK + 1) * tokens * model.hidden * 2) * UInt64(processorCount)
         }
     }
 
-    /// Tensor cores work on whole 64-row segments.
-    private func padded(_ rows: Int) -> Int { (rows + 63) / 64 * 64 }
+    /// Rows of one tile: what a task occupies, full or not.
+    private static let tileRows = 128.0
 
-    /// A block's share of the GPU multiplies its rows, or streams the expert's weights, whichever takes longer.
-    private func expert(paddedRows: Int, intermediate: Int, streamsWeights: Bool) -> UInt64 {
-        let flops = 6.0 * Double(model.hidden) * Double(intermediate) * Double(paddedRows)
-        let weights = streamsWeights ? 6.0 * Double(model.hidden) * Double(intermediate) : 0
+    /// A block's share of the GPU multiplies a whole tile, or streams the expert's weights, whichever takes longer.
+    private func tile(intermediate: Int, streamsWeights: Bool) -> UInt64 {
+        let perRow = 6.0 * Double(model.hidden) * Double(intermediate)
+        let weights = streamsWeights ? perRow : 0
         let time = max(
-            flops / profile.flopsPerNanosecond, weights / profile.memoryBytesPerNanosecond)
+            perRow * Self.tileRows / profile.flopsPerNanosecond,
+            weights / profile.memoryBytesPerNanosecond)
         return profile.taskNanoseconds + UInt64((time * Double(processorCount)).rounded())
     }
 

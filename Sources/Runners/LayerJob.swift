@@ -175,7 +175,9 @@ public final class LayerJob {
             sendCapacity: 4096, parameters: setup.nic)
         parts.softNICs.append(nic)
         (engines + rank).initialize(
-            to: nic.makeEngine(faults: faults, reportsTransmissions: reportsTransmissions))
+            to: nic.makeEngine(
+                faults: faults, reportsTransmissions: reportsTransmissions,
+                destinationCount: (geometry.remoteRanks(of: rank) + threads - 1) / threads))
         var rings: [CommandRing] = []
         var boards: [CompletionBoard] = []
         let posting = isDirect ? costs.directPosting : costs.posting

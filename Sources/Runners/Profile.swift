@@ -114,7 +114,8 @@ extension Profile {
         profile.fabric.refillNanoseconds = 15_000
         profile.fabric.refillByteCount = 150_000
         profile.fabric.completionNanoseconds = 4000
-        profile.fabric.fenceScope = .lane
+        // A reliable connection has one peer, so its fence holds back nobody else.
+        profile.fabric.fenceScope = .peer
         profile.vanillaDrain = .drainPeer
         profile.vanillaQueuePairs = 4
         profile.posting.putNanoseconds = 600

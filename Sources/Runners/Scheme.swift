@@ -128,6 +128,7 @@ public struct SchemeSetup: Sendable {
         program.orderSeed = options.seed
         program.firstRound = options.firstRound
         program.addsSignals = ordering == .atomic
+        program.putsEveryWord = ordering == .countedImmediate
         program.quietsBetweenRounds = nic.mode != .inOrder
         switch scheme {
         case .collective: program.isStaged = true
@@ -137,6 +138,7 @@ public struct SchemeSetup: Sendable {
         case .perseusPlus:
             program.isDestinationMajor = true
             program.coalescesGroup = true
+            program.pairsSources = true
             // Where order is free every signal leaves early and the proxy joins those that are ready together.
             program.signaling = ordering.plan.ordersBySignal ? .perDestination : .coupled
             if let size = options.groupSize { program.signaling = .perTransfers(size: size) }

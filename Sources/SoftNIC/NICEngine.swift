@@ -164,7 +164,7 @@ public struct NICEngine: ~Copyable {
 
     init(
         fabric: SoftFabric, rank: Int, links: [SoftNICLink], parameters: NICParameters,
-        faults: FaultPlan, reportsTransmissions: Bool
+        faults: FaultPlan, reportsTransmissions: Bool, destinationCount: Int
     ) {
         self.fabric = fabric
         self.rank = rank
@@ -202,10 +202,9 @@ public struct NICEngine: ~Copyable {
         ready = .allocate(capacity: flowCount)
         events = EventHeap(capacity: 4 * min(capacity, 1024))
         notices = .allocate(capacity: Self.noticeCapacity)
-        let destinations = max(1, fabric.rankCount / max(1, links.count))
         completionDelay =
             parameters.completionNanoseconds
-            + parameters.completionPerDestinationNanoseconds * UInt64(destinations)
+            + parameters.completionPerDestinationNanoseconds * UInt64(destinationCount)
     }
 
     deinit {

@@ -51,10 +51,16 @@ public final class SoftNIC: @unchecked Sendable {
     }
 
     /// The engine; call once.
-    public func makeEngine(faults: FaultPlan, reportsTransmissions: Bool) -> NICEngine {
+    ///
+    /// - Parameter destinationCount: peers that each endpoint sends to; counts into the completion delay where the
+    ///   fabric keeps completions in software.
+    public func makeEngine(
+        faults: FaultPlan, reportsTransmissions: Bool, destinationCount: Int? = nil
+    ) -> NICEngine {
         NICEngine(
             fabric: fabric, rank: rank, links: links, parameters: parameters, faults: faults,
-            reportsTransmissions: reportsTransmissions)
+            reportsTransmissions: reportsTransmissions,
+            destinationCount: destinationCount ?? max(1, fabric.rankCount / max(1, links.count)))
     }
 
     /// The endpoint of proxy `index`; call once for each. Endpoint 0 receives the immediates of the rank.
