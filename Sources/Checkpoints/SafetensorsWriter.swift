@@ -71,24 +71,31 @@ public struct SafetensorsWriter {
     /// - Throws: `badInput` for a path that cannot be written, `environment` for a full or failing
     ///   disk.
     public func write(_ tensors: [OutputTensor], to path: String) throws(PerseusError) {
-        // Wide elements first, so that every tensor is aligned to its element size.
-        let ordered = tensors.enumerated().sorted {
-            ($1.element.elementType.byteCount, $0.offset)
-                < ($0.element.elementType.byteCount, $1.offset)
-        }.map(\.element)
         try AtomicFile.write(to: path, using: systemWrite) { output throws(PerseusError) in
-            try output.write(SafetensorsWriter.preamble(ordered))
-            for tensor in ordered {
-                try tensor.withBytes { bytes throws(PerseusError) in try output.write(bytes) }
+            try SafetensorsWriter.serialize(tensors) { bytes throws(PerseusError) in
+                try output.write(bytes)
             }
         }
     }
 
-    /// The length of the header, 8 bytes little-endian, and the header, padded to 8 bytes.
-    private static func preamble(_ tensors: [OutputTensor]) -> [UInt8] {
-        var header = Array(header(tensors).utf8)
+    /// Gives the bytes of a safetensors file of `tensors` to `sink`, piece by piece and in order.
+    ///
+    /// For callers with a destination of their own; wide elements stand first, so that every tensor
+    /// is aligned to its element size.
+    public static func serialize(
+        _ tensors: [OutputTensor],
+        to sink: (UnsafeRawBufferPointer) throws(PerseusError) -> Void
+    ) throws(PerseusError) {
+        let ordered = tensors.enumerated().sorted {
+            ($1.element.elementType.byteCount, $0.offset)
+                < ($0.element.elementType.byteCount, $1.offset)
+        }.map(\.element)
+        var header = Array(SafetensorsWriter.header(ordered).utf8)
         while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
-        return withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init) + header
+        var length = UInt64(header.count).littleEndian
+        try withUnsafeBytes(of: &length, sink)
+        try header.span.bytes.withUnsafeBytes(sink)
+        for tensor in ordered { try tensor.withBytes(sink) }
     }
 
     private static func header(_ tensors: [OutputTensor]) -> String {

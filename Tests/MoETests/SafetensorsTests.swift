@@ -142,6 +142,15 @@ struct SafetensorsTests {
         #expect(try SafetensorsFile(path: file).tensor("t")?.elements(Int32.self) == [5, 6])
     }
 
+    /// Renaming over a device, as a superuser may, would replace it with a file.
+    @Test func aDeviceIsRefusedAndNotReplaced() throws {
+        let tensor = OutputTensor(name: "a", shape: [1], elements: .int32([7]))
+        let message = failureMessage { try SafetensorsWriter().write([tensor], to: "/dev/null") }
+        #expect(message == "/dev/null: cannot be written: not a regular file")
+        var status = stat()
+        #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
+    }
+
     @Test func targetsThatCannotBeWrittenAreReported() throws {
         let tensor = OutputTensor(name: "t", shape: [1], elements: .int32([5]))
         let absent = folder.path + "/none/out"
