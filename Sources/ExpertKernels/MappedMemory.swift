@@ -51,11 +51,25 @@ func readableByteCount(_ byteCount: Int) -> String {
     return "\(tenths / 10).\(tenths % 10) \(unit)"
 }
 
-/// Bytes this process can still take: the machine's MemAvailable, or less if a control group says
-/// so.
+/// Bytes this process can still take: the machine's MemAvailable, or less if a control group or a
+/// limit of the address space (`ulimit -v`) says so.
 public func availableMemory() -> Int {
     let machine = fileText("/proc/meminfo").flatMap { field("MemAvailable:", in: $0) }
-    return min(machine.map { $0 * 1024 } ?? .max, availableInControlGroups())
+    return min(
+        machine.map { $0 * 1024 } ?? .max, availableInControlGroups(), availableAddressSpace())
+}
+
+/// What the stacks and the allocators' arenas of threads that start later reserve without using it.
+private let reservedAddressSpace = 128 << 20
+
+/// The limit of this process's address space less what is mapped.
+private func availableAddressSpace() -> Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
+        limit.rlim_cur != rlim_t.max,
+        let mapped = fileText("/proc/self/status").flatMap({ field("VmSize:", in: $0) })
+    else { return .max }
+    return max(0, Int(clamping: limit.rlim_cur) - mapped * 1024 - reservedAddressSpace)
 }
 
 /// The tightest limit among this process's control group (version 2) and its parents.
@@ -85,7 +99,8 @@ private func availableInControlGroup(_ folder: String) -> Int {
 /// The number after `name` at the start of a line.
 private func field(_ name: String, in text: String) -> Int? {
     for line in text.split(separator: "\n") where line.hasPrefix(name) {
-        return Int(line.dropFirst(name.count).drop { $0 == " " }.prefix { $0.isNumber })
+        return Int(
+            line.dropFirst(name.count).drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber })
     }
     return nil
 }
