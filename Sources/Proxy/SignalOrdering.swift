@@ -51,11 +51,11 @@ public enum SignalOrdering: String, CaseIterable, Sendable {
             return (false, "ordering \(rawValue) orders nothing; it exists to show what breaks")
         }
         if let source = guarantees.source(of: obligation) {
-            return (true, "\(obligation.rawValue): \(source)")
+            return (true, "\(obligation.clause): \(source)")
         }
         return (
             false,
-            "ordering \(rawValue) needs \(obligation.rawValue), which this fabric does not promise"
+            "ordering \(rawValue) needs \(obligation.clause), which this fabric does not promise"
         )
     }
 

@@ -12,6 +12,8 @@ public struct Profile: Sendable {
     public var fabric = NICParameters()
     /// Provider order is there for the asking: other orderings run on unordered data.
     public var hasProviderOrderOnRequest = false
+    /// Whether a GPU can write work requests into this NIC's queues; where not, `gpu-direct` is what if.
+    public var hasGPUInitiatedTransport = true
     /// How this cluster's NVSHMEM proxy drains.
     public var vanillaDrain = SignalOrdering.drainAll
     /// Queue pairs that the vanilla proxy spreads its destinations over.
@@ -93,6 +95,7 @@ extension Profile {
         profile.fabric.fenceScope = .queue
         profile.fabric.reorderNanoseconds = 200
         profile.hasProviderOrderOnRequest = true
+        profile.hasGPUInitiatedTransport = false
         profile.posting.putNanoseconds = 1250
         profile.posting.signalNanoseconds = 200
         profile.posting.doorbellNanoseconds = 100

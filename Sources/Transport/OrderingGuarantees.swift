@@ -16,6 +16,19 @@ public enum OrderingGuarantee: String, CaseIterable, Sendable {
     case immediateCoversEarlierWrites
     /// An atomic executes at the peer after earlier writes of its queue pair.
     case atomicAfterWrites
+
+    /// The promise as a clause of a sentence.
+    public var clause: String {
+        switch self {
+        case .completionImpliesVisibility: "completions that imply visibility at the peer"
+        case .fenceCoversWrites: "a fence flag that covers earlier writes"
+        case .writesInOrder: "writes that become visible in posting order"
+        case .providerWriteAfterWrite: "write-after-write order documented by the provider"
+        case .immediatesExactlyOnce: "immediates that arrive exactly once"
+        case .immediateCoversEarlierWrites: "immediates that cover earlier writes"
+        case .atomicAfterWrites: "atomics that execute after earlier writes"
+        }
+    }
 }
 
 /// How much a fence flag, or a drained completion count, holds back.
