@@ -3,8 +3,10 @@
 import PerseusCommandLine
 import PerseusPrimitives
 
+/// A report on the standard output stands there alone.
 func executeDoctor(_ options: DoctorOptions) throws {
     let doctor = Doctor()
-    print(Doctor.text(doctor.examine()), terminator: "")
+    let text = options.jsonPath == "-" ? TextStream.error : .output
+    try text.write(Doctor.text(doctor.examine()))
     if let path = options.jsonPath { try writeJSON(doctor.report(), to: path) }
 }

@@ -20,41 +20,59 @@ struct LayerSetup {
     let weightNanoseconds: UInt64
     var tokenCount: Int { workload.geometry.tokensPerRank.reduce(0, +) }
 
-    init(_ options: RunOptions) throws {
+    /// - Parameter check: refuses what the geometry rules out, before anything that takes long.
+    init(_ options: RunOptions, check: (LayerGeometry) throws -> Void) throws {
         let weights = try Self.loadWeights(options)
         let model = weights.model
         let input = try options.inputPath.map { try LayerInput(path: $0, model: model) }
         let tokensPerRank = try Self.tokensPerRank(options, inputCount: input?.tokenCount)
         let isModelled = options.compute == "modelled"
-        let geometry = try LayerGeometry(
-            model: model, rankCount: options.rankCount, ranksPerNode: options.ranksPerNode,
-            tokensPerRank: tokensPerRank,
-            heapByteLimit: UInt64(options.heapLimitByteCount ?? Int.max),
-            residentByteLimit: isModelled ? .max : UInt64(availableMemory() / 4))
-        if options.rankCount >= 1 << 14 {
-            throw PerseusError(.badInput, "--ranks: a command names at most 16383 destinations")
-        }
+        let unbounded = try Self.geometry(options, model, tokensPerRank, residentByteLimit: .max)
+        try check(unbounded)
+        try MemoryNeed(
+            unbounded, proxyThreads: options.proxyThreadCount, isModelled: isModelled
+        ).require(available: availableMemory())
+
         let begin = DispatchTime.now().uptimeNanoseconds
-        var compute: LayerCompute?
-        if !isModelled {
-            let cores = ProcessInfo.processInfo.activeProcessorCount
-            compute = LayerCompute(
-                experts: try PackedExperts(
-                    source: weights.experts, activation: model.activation, threads: cores),
-                shared: try weights.shared.map {
-                    try PackedExperts(source: $0, activation: .silu, threads: cores)
-                })
-        }
+        let compute = isModelled ? nil : try Self.pack(weights)
         weightNanoseconds = DispatchTime.now().uptimeNanoseconds - begin
         hidden =
             isModelled ? nil : input?.hidden ?? Self.randomHidden(options, model, tokensPerRank)
         routing = input?.routing
         self.weights = weights
         workload = LayerWorkload(
-            geometry: geometry,
+            geometry: isModelled
+                ? unbounded
+                : try Self.geometry(
+                    options, model, tokensPerRank,
+                    residentByteLimit: UInt64(availableMemory() / 4)),
             input: JobInput(
                 hidden: hidden?.elements, routing: Self.routing(options, weights, input?.routing)),
             compute: compute)
+    }
+
+    /// Weights are packed before the arenas are sized: what they leave is what rounds must fit in.
+    private static func pack(_ weights: LayerWeights) throws -> LayerCompute {
+        let cores = ProcessInfo.processInfo.activeProcessorCount
+        return LayerCompute(
+            experts: try PackedExperts(
+                source: weights.experts, activation: weights.model.activation, threads: cores),
+            shared: try weights.shared.map {
+                try PackedExperts(source: $0, activation: .silu, threads: cores)
+            })
+    }
+
+    private static func geometry(
+        _ options: RunOptions, _ model: MoEModel, _ tokensPerRank: [Int], residentByteLimit: UInt64
+    ) throws -> LayerGeometry {
+        guard options.rankCount < 1 << 14 else {
+            throw PerseusError(.badInput, "--ranks: a command names at most 16383 destinations")
+        }
+        return try LayerGeometry(
+            model: model, rankCount: options.rankCount, ranksPerNode: options.ranksPerNode,
+            tokensPerRank: tokensPerRank,
+            heapByteLimit: UInt64(options.heapLimitByteCount ?? Int.max),
+            residentByteLimit: residentByteLimit)
     }
 
     private static func loadWeights(_ options: RunOptions) throws -> LayerWeights {

@@ -9,28 +9,43 @@ struct Perseus {
     static func main() {
         // A reader that goes away (`| head`) is an error of a write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
+        TextStream.openMissingDescriptors()
         let arguments = Array(CommandLine.arguments.dropFirst())
         do {
             try execute(Invocation.parse(arguments))
+            try flush()
         } catch let error as PerseusError {
             let command = (["perseus"] + arguments.prefix { !$0.hasPrefix("-") }.prefix(2)).joined(
                 separator: " ")
-            FileHandle.standardError.write(Data((errorLine(error, command: command) + "\n").utf8))
-            exit(error.kind.rawValue)
+            fail(errorLine(error, command: command), error.kind)
         } catch {
-            FileHandle.standardError.write(Data("perseus: \(error)\n".utf8))
-            exit(PerseusError.Kind.environment.rawValue)
+            fail("perseus: \(error)", .environment)
         }
     }
 
     private static func execute(_ invocation: Invocation) throws {
         switch invocation {
-        case .help(let text): print(text, terminator: "")
-        case .version: print("perseus \(perseusVersion)")
+        case .help(let text): try TextStream.output.write(text)
+        case .version: try TextStream.output.writeLine("perseus \(perseusVersion)")
         case .run(let options): try RunCommand(options).execute()
         case .bench(let options): try executeBench(options)
         case .simulateSeeds(let options): try executeSeeds(options)
         case .doctor(let options): try executeDoctor(options)
         }
+    }
+
+    /// What commands print through buffers may fail only here, on a full disk.
+    private static func flush() throws(PerseusError) {
+        guard fflush(nil) == 0 || errno == EPIPE else {
+            throw PerseusError(
+                .environment, "cannot write the text: \(String(cString: strerror(errno)))")
+        }
+    }
+
+    private static func fail(_ line: String, _ kind: PerseusError.Kind) -> Never {
+        fflush(nil)
+        // Nobody is left to be told when the standard error cannot be written.
+        try? TextStream.error.writeLine(line)
+        exit(kind.rawValue)
     }
 }

@@ -16,6 +16,7 @@ struct RunCommand {
     private let options: RunOptions
     private let profile: Profile
     private let faults: FaultPlan
+    private let files: RunFiles
 
     init(_ options: RunOptions) throws {
         self.options = options
@@ -27,17 +28,19 @@ struct RunCommand {
             try options.faultPlan.map {
                 try FaultPlan(parsing: $0, rankCount: options.rankCount)
             } ?? FaultPlan()
+        files = try RunFiles(options)
     }
 
     func execute() throws {
-        let setup = try LayerSetup(options)
-        var text = RunText(options, setup, profile)
-        text.printIntroduction()
+        let setup = try LayerSetup(options, check: requireProvenOrderings)
+        var text = RunText(
+            options, setup, profile, to: files.usesStandardOutput ? .error : .output)
+        try text.writeIntroduction()
         let verification = try verify(setup)
-        let runs = try runSchemes(setup, text: &text, verification: verification)
-        try write(runs, setup)
-        text.printConclusion(runs, verification: verification)
-        try judge(runs, verification)
+        let outcome = try runSchemes(setup, text: &text, verification: verification)
+        try write(outcome, setup)
+        try text.writeConclusion(outcome.finished, verification: verification)
+        try judge(outcome.finished, verification)
     }
 
     private func verify(_ setup: LayerSetup) throws -> RunVerification? {
@@ -49,11 +52,51 @@ struct RunCommand {
 
     // MARK: Schemes
 
-    /// A scheme that ran, and what became of it.
+    /// A scheme that ran, and what became of it. Its heaps are gone: seven of them would not fit.
     struct Finished {
-        let run: SchemeRun
-        let result: RunResult
+        var result: RunResult
+        let order: OrderSummary?
         let trace: TraceRecorder?
+    }
+
+    /// What the checker of a run found.
+    struct OrderSummary {
+        let checkCount: Int
+        let violationCount: Int
+        let firstViolation: OrderViolation?
+    }
+
+    private struct Outcome {
+        var finished: [Finished] = []
+        /// Of the first scheme that ran.
+        var first: FirstOutput?
+    }
+
+    private var isAll: Bool { options.schemes == Scheme.allCases.map(\.rawValue) }
+
+    private func schemes() throws -> [Scheme] {
+        try options.schemes.map { name in
+            guard let scheme = Scheme(rawValue: name) else {
+                throw PerseusError(.badInput, "--scheme: unknown scheme \(name)")
+            }
+            return scheme
+        }
+    }
+
+    /// Refuses, before any weight is read, a named scheme that the fabric cannot honour; of `all`, at least one must
+    /// be left.
+    private func requireProvenOrderings(_ geometry: LayerGeometry) throws {
+        var refusals: [PerseusError] = []
+        let schemes = try schemes()
+        for scheme in schemes {
+            do {
+                _ = try SchemeSetup(
+                    scheme, profile: profile, geometry: geometry, options: settings.options)
+            } catch let error as PerseusError where error.kind == .badInput {
+                refusals.append(error)
+            }
+        }
+        if let first = refusals.first, !isAll || refusals.count == schemes.count { throw first }
     }
 
     private var settings: RunSettings {
@@ -79,37 +122,41 @@ struct RunCommand {
     /// `all` leaves out what the fabric cannot honour, with the reason; a scheme that was named is refused.
     private func runSchemes(
         _ setup: LayerSetup, text: inout RunText, verification: RunVerification?
-    ) throws -> [Finished] {
-        var finished: [Finished] = []
+    ) throws -> Outcome {
+        var outcome = Outcome()
         var progress = ProgressLine()
-        let isAll = options.schemes == Scheme.allCases.map(\.rawValue)
-        for (index, name) in options.schemes.enumerated() {
-            guard let scheme = Scheme(rawValue: name) else {
-                throw PerseusError(.badInput, "--scheme: unknown scheme \(name)")
-            }
-            progress.update("running \(name)", done: index, of: options.schemes.count)
-            let trace =
-                options.tracePath != nil && options.clock == "virtual" ? TraceRecorder() : nil
+        for (index, scheme) in try schemes().enumerated() {
+            progress.update("running \(scheme.rawValue)", done: index, of: options.schemes.count)
+            let trace = options.tracePath != nil ? TraceRecorder() : nil
             let run: SchemeRun
             do {
                 run = try runScheme(scheme, setup.workload, settings, trace: trace)
             } catch let error as PerseusError where error.kind == .badInput && isAll {
-                text.note(error.message)
+                text.note("left out: \(error.message)")
                 continue
             }
             if let failure = run.outcome.failure {
                 progress.finish()
-                throw PerseusError(.deadline, "scheme \(name): \(failure)")
+                throw PerseusError(.deadline, "scheme \(scheme.rawValue): \(failure)")
             }
-            let result = result(of: run, first: finished.first?.run, verification: verification)
-            finished.append(Finished(run: run, result: result, trace: trace))
+            if run.job.output != nil && outcome.first == nil { outcome.first = FirstOutput(run) }
+            outcome.finished.append(
+                Finished(
+                    result: result(of: run, first: outcome.first, verification: verification),
+                    order: run.checker.map {
+                        OrderSummary(
+                            checkCount: $0.checkCount, violationCount: $0.violationCount,
+                            firstViolation: $0.violations.first)
+                    },
+                    trace: trace))
         }
         progress.finish()
-        return withSpeedups(finished)
+        addSpeedups(&outcome.finished)
+        return outcome
     }
 
     private func result(
-        of run: SchemeRun, first: SchemeRun?, verification: RunVerification?
+        of run: SchemeRun, first: FirstOutput?, verification: RunVerification?
     ) -> RunResult {
         let geometry = run.job.geometry
         let counters = run.outcome.counters
@@ -138,69 +185,39 @@ struct RunCommand {
         result.rounds = geometry.roundCount
         if run.job.output != nil {
             result.maxRelativeError = verification?.maxRelativeError(of: run)
-            result.bitwiseEqual = first.map { run.hasSameOutput(as: $0) } ?? true
+            result.bitwiseEqual = first?.isBitwiseEqual(to: run)
         }
         return result
     }
 
-    private func withSpeedups(_ finished: [Finished]) -> [Finished] {
+    private func addSpeedups(_ finished: inout [Finished]) {
         let coupled = finished.first { $0.result.scheme == Scheme.coupled.rawValue }
-        guard let coupled else { return finished }
-        return finished.map { item in
-            var result = item.result
-            result.speedupOverCoupled =
-                Double(coupled.result.layerNanoseconds) / Double(max(1, result.layerNanoseconds))
-            return Finished(run: item.run, result: result, trace: item.trace)
+        guard let coupled else { return }
+        for index in finished.indices {
+            finished[index].result.speedupOverCoupled =
+                Double(coupled.result.layerNanoseconds)
+                / Double(max(1, finished[index].result.layerNanoseconds))
         }
     }
 
-    // MARK: Files
-
-    private func write(_ finished: [Finished], _ setup: LayerSetup) throws {
-        guard let first = finished.first?.run else {
-            throw PerseusError(.badInput, "no scheme can run on profile \(profile.name)")
+    private func write(_ outcome: Outcome, _ setup: LayerSetup) throws {
+        let model = setup.weights.model
+        if let first = outcome.first {
+            try files.write(first, model: model, tokens: setup.tokenCount)
         }
-        if let path = options.outputPath { try writeOutput(first, to: path) }
-        if let path = options.jsonPath {
-            var context = RunContext(
-                options, machine: options.clock == "real" ? MachineContext() : nil)
-            context.tokensPerRank = setup.workload.geometry.tokensPerRank
-            context.hidden = setup.weights.model.hidden
-            context.intermediate = setup.weights.model.intermediate
-            context.experts = setup.weights.model.expertCount
-            context.topK = setup.weights.model.topK
-            try writeJSON(
-                RunReport(command: "run", context: context, results: finished.map(\.result)),
-                to: path)
-        }
-        if let path = options.tracePath { try writeTrace(finished, to: path) }
-    }
-
-    private func writeOutput(_ run: SchemeRun, to path: String) throws {
-        let model = run.job.geometry.model
-        let tokens = run.job.geometry.tokensPerRank.reduce(0, +)
-        let routing = run.job.routing
-        try SafetensorsWriter().write(
-            [
-                OutputTensor(
-                    name: "output", shape: [tokens, model.hidden],
-                    elements: .float32(Array(run.output))),
-                OutputTensor(
-                    name: "topk_ids", shape: [tokens, model.topK], elements: .int32(routing.ids)),
-                OutputTensor(
-                    name: "topk_weights", shape: [tokens, model.topK],
-                    elements: .float32(routing.weights)),
-            ], to: path)
-    }
-
-    private func writeTrace(_ finished: [Finished], to path: String) throws {
-        let runs = finished.compactMap { item in
-            item.trace.map { (scheme: item.result.scheme, recorder: $0) }
-        }
-        guard !runs.isEmpty else {
-            throw PerseusError(.badInput, "--trace needs --clock virtual")
-        }
-        try AtomicFile.write(Array(TraceRecorder.chromeTrace(runs).utf8), to: path)
+        var context = RunContext(
+            options, machine: options.clock == "real" ? MachineContext() : nil)
+        context.tokensPerRank = setup.workload.geometry.tokensPerRank
+        context.hidden = model.hidden
+        context.intermediate = model.intermediate
+        context.experts = model.expertCount
+        context.topK = model.topK
+        try files.write(
+            RunReport(command: "run", context: context, results: outcome.finished.map(\.result)))
+        try files.write(
+            outcome.finished.compactMap { item in
+                item.trace.map { (scheme: item.result.scheme, recorder: $0) }
+            })
     }
 
     // MARK: Judgement
@@ -209,17 +226,17 @@ struct RunCommand {
     private func judge(_ finished: [Finished], _ verification: RunVerification?) throws {
         for item in finished {
             let name = item.result.scheme
-            if let checker = item.run.checker, checker.violationCount > 0 {
-                let first = checker.violations.first.map { "; first: \($0)" } ?? ""
+            if let order = item.order, order.violationCount > 0 {
+                let first = order.firstViolation.map { "; first: \($0)" } ?? ""
                 throw PerseusError(
                     .wrongResult,
-                    "scheme \(name): \(checker.violationCount) of \(checker.checkCount) signals were seen"
+                    "scheme \(name): \(order.violationCount) of \(order.checkCount) signals were seen"
                         + " before their data\(first)")
             }
             if let error = item.result.maxRelativeError, !(error <= RunVerification.tolerance) {
                 throw PerseusError(
                     .wrongResult,
-                    "scheme \(name): relative error \(error) against float64 on"
+                    "scheme \(name): relative error \(Quantity.error(error)) against float64 on"
                         + " \(verification?.description ?? "the sample"), at most"
                         + " \(RunVerification.tolerance) is rounding")
             }
@@ -229,5 +246,27 @@ struct RunCommand {
                     "scheme \(name): output differs from that of \(finished[0].result.scheme)")
             }
         }
+    }
+}
+
+/// The first scheme's output and routing: what is written, and what the others are compared with.
+struct FirstOutput {
+    /// [all tokens, hidden]
+    let values: [Float]
+    /// [all tokens, topK]
+    let ids: [Int32]
+    /// [all tokens, topK]
+    let weights: [Float]
+
+    init(_ run: SchemeRun) {
+        values = Array(run.output)
+        (ids, weights) = run.job.routing
+    }
+
+    /// Bit for bit, so NaN equals the same NaN.
+    func isBitwiseEqual(to run: SchemeRun) -> Bool {
+        let output = run.output
+        return values.count == output.count
+            && values.indices.allSatisfy { values[$0].bitPattern == output[$0].bitPattern }
     }
 }
