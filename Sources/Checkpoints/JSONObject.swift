@@ -10,14 +10,23 @@ struct JSONObject {
 
     /// Reads a file that must hold one JSON object.
     init(path: String) throws(PerseusError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw JSONObject.unreadable(path, errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw PerseusError(.badInput, "\(path): not a regular file")
+        }
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw PerseusError(.badInput, "\(path): cannot be read")
+            throw JSONObject.unreadable(path, errno)
         }
         guard let fields = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any] else {
             throw PerseusError(.badInput, "\(path): is not a JSON object")
         }
         self.path = path
         self.fields = fields
+    }
+
+    private static func unreadable(_ path: String, _ code: Int32) -> PerseusError {
+        PerseusError(.badInput, "\(path): cannot be read: \(String(cString: strerror(code)))")
     }
 
     private init(path: String, fields: [String: Any]) {

@@ -1,5 +1,6 @@
 // A published config.json as the description of its MoE layers.
 
+import Foundation
 import PerseusMoE
 import PerseusPrimitives
 
@@ -17,7 +18,9 @@ public struct ModelConfiguration: Sendable, Equatable {
     ///
     /// - Errors: `badInput` naming the file and the field.
     public init(path: String) throws(PerseusError) {
-        let file = path.hasSuffix(".json") ? path : path + "/config.json"
+        var isDirectory: ObjCBool = false
+        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+        let file = exists && isDirectory.boolValue ? path + "/config.json" : path
         let outer = try JSONObject(path: file)
         let family = try outer.string("model_type")
         let fields = family == "llama4" ? try outer.object("text_config") : outer

@@ -104,7 +104,7 @@ struct ConfigurationTests {
     @Test func unreadableConfigurationsAreRefused() throws {
         #expect(
             failureMessage { _ = try ModelConfiguration(path: folder.path) }
-                == "\(folder.path)/config.json: cannot be read")
+                == "\(folder.path)/config.json: cannot be read: No such file or directory")
         let file = try folder.write("config.json", "{")
         #expect(
             failureMessage { _ = try ModelConfiguration(path: file) }
