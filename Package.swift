@@ -130,6 +130,8 @@ let package = Package(
         swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives"]),
         swiftTests(
             "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),
+        // Depends on the executable so that it is built; the tests start it as a person would.
+        swiftTests("EndToEnd", ["perseus"]),
         swiftTests("Tidy", [], data: ["imports.txt"]),
     ],
     swiftLanguageModes: [.v6],

@@ -1,0 +1,147 @@
+// Starts the built `perseus` as a person would, and keeps everything that it says.
+
+import Foundation
+
+/// How one invocation ended.
+struct Ended {
+    /// Exit status; 128 and more: killed by a signal; nil: did not end in time.
+    let status: Int32?
+    let output: Data
+    let errors: String
+    let seconds: Double
+
+    var text: String { String(decoding: output, as: UTF8.self) }
+    var errorLines: [String] { errors.split(separator: "\n").map(String.init) }
+}
+
+/// A fresh folder in which commands run; removed at the end of the test that owns it.
+final class Workplace {
+    let path: String
+
+    init() throws {
+        let url = FileManager.default.temporaryDirectory
+            .appendingPathComponent("perseus-e2e-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)
+        path = url.path
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    /// The names of the files in the folder, sorted.
+    var names: [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []).sorted()
+    }
+
+    func data(_ name: String) throws -> Data {
+        try Data(contentsOf: URL(fileURLWithPath: path + "/" + name))
+    }
+
+    func write(_ name: String, _ data: Data) throws {
+        try data.write(to: URL(fileURLWithPath: path + "/" + name))
+    }
+
+    // MARK: Running
+
+    /// Runs `perseus` with `arguments` in this folder.
+    func perseus(_ arguments: [String], limitSeconds: Double = 60) throws -> Ended {
+        try run([try Self.binary()] + arguments, limitSeconds: limitSeconds)
+    }
+
+    /// Runs a line of shell, in which `$PERSEUS` is the binary.
+    func shell(_ line: String, limitSeconds: Double = 60) throws -> Ended {
+        try run(
+            ["/bin/sh", "-c", "PERSEUS='\(try Self.binary())'\n" + line],
+            limitSeconds: limitSeconds)
+    }
+
+    /// Beside the test bundle, or in the debug build of this checkout.
+    private static func binary() throws -> String {
+        let bundle = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+        let checkout = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let candidates = [bundle, checkout.appendingPathComponent(".build/debug")].map {
+            $0.appendingPathComponent("perseus").path
+        }
+        guard let found = candidates.first(where: FileManager.default.isExecutableFile) else {
+            throw MissingBinary(candidates: candidates)
+        }
+        return found
+    }
+
+    private struct MissingBinary: Error { let candidates: [String] }
+
+    /// Files instead of pipes: nothing blocks, however much is said.
+    private func run(_ words: [String], limitSeconds: Double) throws -> Ended {
+        let capture = try Capture()
+        let start = Date()
+        let process = try spawn(words, capture)
+        var waitStatus: Int32 = 0
+        var status: Int32?
+        while -start.timeIntervalSinceNow < limitSeconds {
+            if waitpid(process, &waitStatus, WNOHANG) == process {
+                let signal = waitStatus & 0x7F
+                status = signal == 0 ? (waitStatus >> 8) & 0xFF : 128 + signal
+                break
+            }
+            usleep(2000)
+        }
+        if status == nil {
+            kill(process, SIGKILL)
+            waitpid(process, &waitStatus, 0)
+        }
+        return Ended(
+            status: status, output: try capture.output, errors: try capture.errors,
+            seconds: -start.timeIntervalSinceNow)
+    }
+
+    private func spawn(_ words: [String], _ capture: borrowing Capture) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, capture.outputPath, O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 2, capture.errorPath, O_WRONLY, 0)
+        let inFolder = ["/bin/sh", "-c", #"cd "$0" && exec "$@""#, path] + words
+        var arguments = inFolder.map { strdup($0) } + [nil]
+        // A crash shall be a status, not a page of registers.
+        var variables =
+            ProcessInfo.processInfo.environment.map { strdup("\($0.key)=\($0.value)") }
+            + [strdup("SWIFT_BACKTRACE=enable=no"), nil]
+        defer { for text in arguments + variables { free(text) } }
+        var process = pid_t()
+        let code = posix_spawn(&process, "/bin/sh", &actions, nil, &arguments, &variables)
+        guard code == 0 else { throw POSIXError(POSIXErrorCode(rawValue: code) ?? .EIO) }
+        return process
+    }
+
+    /// Two temporary files outside the folder, so that it holds only what the command wrote.
+    private struct Capture: ~Copyable {
+        let outputPath: String
+        let errorPath: String
+
+        init() throws {
+            let stem = NSTemporaryDirectory() + "/perseus-capture-\(UUID().uuidString)"
+            outputPath = stem + ".out"
+            errorPath = stem + ".err"
+            for path in [outputPath, errorPath] {
+                try Data().write(to: URL(fileURLWithPath: path))
+            }
+        }
+
+        deinit {
+            unlink(outputPath)
+            unlink(errorPath)
+        }
+
+        var output: Data {
+            get throws { try Data(contentsOf: URL(fileURLWithPath: outputPath)) }
+        }
+
+        var errors: String {
+            get throws {
+                String(
+                    decoding: try Data(contentsOf: URL(fileURLWithPath: errorPath)), as: UTF8.self)
+            }
+        }
+    }
+}
