@@ -143,10 +143,9 @@ struct SafetensorsTests {
     }
 
     /// Renaming over a device, as a superuser may, would replace it with a file.
-    @Test func aDeviceIsRefusedAndNotReplaced() throws {
+    @Test func aDeviceIsWrittenToAndNotReplaced() throws {
         let tensor = OutputTensor(name: "a", shape: [1], elements: .int32([7]))
-        let message = failureMessage { try SafetensorsWriter().write([tensor], to: "/dev/null") }
-        #expect(message == "/dev/null: cannot be written: not a regular file")
+        try SafetensorsWriter().write([tensor], to: "/dev/null")
         var status = stat()
         #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
     }
