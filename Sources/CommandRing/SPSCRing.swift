@@ -82,6 +82,15 @@ extension SPSCRing {
         return true
     }
 
+    /// Whether the next `tryPush` will find room. For the producer.
+    @inlinable @inline(__always)
+    public var hasRoom: Bool {
+        let full = UInt64(truncatingIfNeeded: capacity)
+        if tail[0] &- tail[1] < full { return true }
+        tail[1] = perseus_load_acquire(head)
+        return tail[0] &- tail[1] < full
+    }
+
     /// Free places; a lower bound while the consumer runs. For the producer.
     @inlinable @inline(__always)
     public var freeCount: Int {

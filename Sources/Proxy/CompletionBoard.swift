@@ -23,7 +23,7 @@ public struct CompletionBoard: BitwiseCopyable {
     @inlinable @inline(__always)
     static var notWaiting: Int32 { -2 }
 
-    /// - Parameter words: memory of `wordCount` zeroed words that outlives the proxy; nil takes own memory.
+    /// A board of `wordCount` words, none of them published; end it with `deallocate`.
     public init(wordCount: Int) {
         self.wordCount = wordCount
         words = .allocate(capacity: max(1, wordCount))

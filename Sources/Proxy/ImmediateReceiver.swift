@@ -75,6 +75,7 @@ public struct ImmediateReceiver: ~Copyable {
                 cells[cell] = Int32(index + 1)
                 return
             }
+            precondition(cells[cell] < 0, "ImmediateReceiver: two words wait for the same data")
             cells[cell] = 0
         }
         perseus_store_release(words + index, word)

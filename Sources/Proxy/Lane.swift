@@ -42,8 +42,9 @@ public struct Lane: BitwiseCopyable {
     /// Sequence number of the last put to this destination, and the last one that is ordered already.
     @usableFromInline var lastData: UInt64 = 0
     @usableFromInline var orderedThrough: UInt64 = 0
-    /// When the current wait began, and when the oldest waiting command came.
+    /// When the current drain began.
     @usableFromInline var waitingSince: UInt64 = 0
+    /// When the oldest of the waiting commands or signals came, or the lane last made progress.
     @usableFromInline var queuedSince: UInt64 = 0
 
     @inlinable

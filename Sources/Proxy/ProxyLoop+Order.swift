@@ -61,6 +61,7 @@ extension ProxyLoop where NIC: ~Copyable {
         guard lanes[destination].pendingCount > 0 else { return true }
         if !lanes[destination].isFlushing {
             lanes[destination].isFlushing = true
+            lanes[destination].queuedSince = now
             clearHolding(destination)
             sortPending(destination)
         }

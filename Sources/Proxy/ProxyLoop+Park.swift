@@ -11,7 +11,9 @@ extension ProxyLoop where NIC: ~Copyable {
             counters.droppedCommands &+= 1
             return
         }
-        if lanes[destination].backlogHead < 0 { lanes[destination].queuedSince = now }
+        if lanes[destination].backlogHead < 0 && !lanes[destination].isFlushing {
+            lanes[destination].queuedSince = now
+        }
         appendBacklog(command, destination: destination)
         let slots = Int(perseus_command_operand_slots(command.first))
         for slot in 0..<slots {
@@ -63,7 +65,10 @@ extension ProxyLoop where NIC: ~Copyable {
     mutating func serveLane(_ destination: Int) {
         if lanes[destination].state == .failed { return clearParked(destination) }
         lanes[destination].state = .open
-        if lanes[destination].isFlushing, !flush(destination) { return }
+        if lanes[destination].isFlushing {
+            guard flush(destination) else { return }
+            lanes[destination].queuedSince = now
+        }
         while lanes[destination].backlogHead >= 0 {
             let head = lanes[destination].backlogHead
             let command = backlog.nodes[Int(head)]
@@ -72,6 +77,7 @@ extension ProxyLoop where NIC: ~Copyable {
                 return
             }
             for _ in 0...slots { popBacklog(destination) }
+            lanes[destination].queuedSince = now
             if lanes[destination].state != .open { return }
         }
         clearParked(destination)

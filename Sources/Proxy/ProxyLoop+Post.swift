@@ -30,7 +30,9 @@ extension ProxyLoop where NIC: ~Copyable {
             perseus_command_local_offset(command.first) << UInt64(PERSEUS_PUT_UNIT_SHIFT)
         request.remoteOffset = remoteUnits << UInt64(PERSEUS_PUT_UNIT_SHIFT)
         if plan.countsData { request.immediate = Immediate.data(remoteUnits: remoteUnits) }
-        let asksForCompletion = lanes[destination].unsignaledCount &+ 1 >= signalInterval
+        // A quiet that is waited for has asked for its markers already: later puts must not hide behind it.
+        let asksForCompletion =
+            lanes[destination].unsignaledCount &+ 1 >= signalInterval || board.isWaiting
         guard
             post(
                 &request, destination: destination, position: position,
@@ -109,6 +111,8 @@ public enum Immediate {
     public static let dataRegionByteLimit: UInt64 = 1 << 35
     /// Signal words that an immediate can name.
     public static let signalWordLimit = 1 << 21
+    /// Signal words of one write with immediate.
+    public static let runWordLimit = (1 << 10) - 1
 
     @inlinable @inline(__always)
     static func data(remoteUnits: UInt64) -> UInt32 {

@@ -15,18 +15,14 @@ extension ProxyLoop where NIC: ~Copyable {
     }
 
     /// Retires one completion, and on an in-order queue pair everything posted to that peer before it.
+    ///
+    /// The entries of a failed lane come back the same way, so a dead peer does not shrink the pool for the others.
     @inlinable @inline(__always)
     mutating func retire(_ completion: WorkCompletion) {
         let destination = Int(truncatingIfNeeded: completion.identifier >> 32)
         let entry = Int32(truncatingIfNeeded: completion.identifier & 0xFFFF_FFFF)
-        if lanes[destination].state == .failed {
-            inFlight.give(entry)
-            return
-        }
-        if completion.status != .success {
+        if completion.status != .success && lanes[destination].state != .failed {
             fail(destination, entry: entry, status: completion.status, stage: .posted)
-            inFlight.give(entry)
-            return
         }
         if completesInOrder {
             var retired = lanes[destination].oldestInFlight
@@ -51,8 +47,10 @@ extension ProxyLoop where NIC: ~Copyable {
         inFlight.give(oldest)
         lanes[destination].oldestInFlight = next
         if next < 0 { lanes[destination].newestInFlight = -1 }
-        lanes[destination].inFlightCount &-= 1
-        inFlightCount &-= 1
+        if lanes[destination].state != .failed {
+            lanes[destination].inFlightCount &-= 1
+            inFlightCount &-= 1
+        }
         return next
     }
 
@@ -98,16 +96,23 @@ extension ProxyLoop where NIC: ~Copyable {
     }
 
     /// Looks at one lane per step for an operation past its deadline.
+    ///
+    /// A put that asked for no completion is asked after when half of its time is over: silence alone proves nothing.
     @inlinable
     mutating func checkOneDeadline() {
         let lane = nextDeadlineLane
         nextDeadlineLane = lane &+ 1 < laneCount ? lane &+ 1 : 0
         guard lanes[lane].state != .failed else { return }
         let oldest = lanes[lane].oldestInFlight
-        if oldest >= 0, now &- inFlight.nodes[Int(oldest)].postedAt > deadlineNanoseconds {
-            fail(lane, entry: oldest, status: .success, stage: .posted)
-        } else if lanes[lane].backlogHead >= 0, now &- lanes[lane].queuedSince > deadlineNanoseconds
-        {
+        if oldest >= 0 {
+            let age = now &- inFlight.nodes[Int(oldest)].postedAt
+            if age > deadlineNanoseconds {
+                return fail(lane, entry: oldest, status: .success, stage: .posted)
+            }
+            if age > deadlineNanoseconds / 2 { postMarker(lane) }
+        }
+        // A draining lane waits for requests that have deadlines of their own.
+        if lanes[lane].state == .full, now &- lanes[lane].queuedSince > deadlineNanoseconds {
             fail(lane, entry: -1, status: .success, stage: .queued)
         }
     }
@@ -121,6 +126,9 @@ extension ProxyLoop where NIC: ~Copyable {
     /// Begins a quiet: asks every covered lane for the completion that its last put did not ask for.
     @inlinable
     mutating func admitQuiet(_ command: Command, destination: Int) {
+        precondition(
+            destination < laneCount || destination == Command.everyDestination,
+            "ProxyLoop: quiet of a rank that does not exist")
         board.expect(command, destination: destination)
         if destination == Command.everyDestination {
             for lane in 0..<laneCount { postMarker(lane) }

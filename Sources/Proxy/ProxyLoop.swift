@@ -52,7 +52,9 @@ public struct ProxyStep: BitwiseCopyable, Sendable {
     public init() {}
 
     @inlinable
-    public var isIdle: Bool { drained == 0 && posted == 0 && completed == 0 && received == 0 && quieted == 0 }
+    public var isIdle: Bool {
+        drained == 0 && posted == 0 && completed == 0 && received == 0 && quieted == 0
+    }
 }
 
 /// The CPU proxy of one rank (or of one of its rings): commands in, ordered work requests out.
@@ -151,7 +153,10 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         }
         queueOrderedThrough = .allocate(capacity: queueCount)
         queueOrderedThrough.initialize(repeating: 0, count: queueCount)
-        pendingCapacity = max(configuration.signalWordCapacity, configuration.groupWordLimit)
+        pendingCapacity = max(4, configuration.signalWordCapacity, configuration.groupWordLimit)
+        precondition(
+            configuration.backlogSlotCount > pendingCapacity,
+            "ProxyLoop: the backlog cannot hold one signalBlock")
         pending = .allocate(capacity: rankCount * pendingCapacity)
         backlog = IndexPool(capacity: configuration.backlogSlotCount)
         inFlight = IndexPool(capacity: configuration.inFlightCapacity)
@@ -161,7 +166,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         holding = .allocate(capacity: bitWordCount)
         holding.initialize(repeating: 0, count: bitWordCount)
         operands = .allocate(capacity: Int(PERSEUS_MAX_OPERAND_WORDS))
-        payloadCapacity = transport.inlineCapacityByteCount / 8
+        payloadCapacity = min(transport.inlineCapacityByteCount / 8, Immediate.runWordLimit)
         payload = .allocate(capacity: payloadCapacity)
         completionBuffer = .allocate(capacity: ProxyLoop.pollLimit)
         receiveBuffer = .allocate(capacity: ProxyLoop.pollLimit)
@@ -197,14 +202,17 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     /// How many puts of a lane share one completion.
     ///
     /// Lanes on one queue pair share its slots, and a slot is reclaimed only by a completion at or after it: half
-    /// the slots, divided among the lanes, may be unsignaled at any time. A drain needs every completion.
+    /// the slots, divided among the lanes, may be unsignaled at any time, and half of the in-flight pool likewise.
+    /// A drain needs every completion.
     static func signalInterval(
         of transport: borrowing NIC, rankCount: Int, plan: OrderingPlan,
         configuration: ProxyConfiguration
     ) -> UInt32 {
         guard transport.guarantees.completesInOrder && plan.wait == .none else { return 1 }
         let lanesPerQueue = (rankCount + transport.queueCount - 1) / transport.queueCount
-        let affordable = transport.queueDepth / (2 * max(1, lanesPerQueue))
+        let affordable = min(
+            transport.queueDepth / (2 * max(1, lanesPerQueue)),
+            configuration.inFlightCapacity / (2 * max(1, rankCount)))
         return UInt32(max(1, min(configuration.signalInterval, affordable)))
     }
 
@@ -247,7 +255,10 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     public mutating func submit(
         _ command: Command, words: UnsafeBufferPointer<UInt64>, now: UInt64
     ) -> Bool {
-        guard backlog.freeCount > pendingCapacity else { return false }
+        // A put leaves room for the signal behind it; the signal needs its own slots only.
+        let isPut = words.isEmpty
+        let needed = isPut ? 1 &+ pendingCapacity : 1 &+ (words.count &+ 1) >> 1
+        guard backlog.freeCount >= needed else { return false }
         self.now = max(self.now, now)
         for index in 0..<words.count { operands[index] = words[index] }
         operands[words.count] = 0

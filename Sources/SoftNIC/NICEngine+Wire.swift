@@ -48,7 +48,7 @@ extension NICEngine {
         flows[Int(active[Int(entry)].flow)].outstanding &+= 1
         if connections[connection].hasFailed {
             active[Int(entry)].status = .flushed
-            events.push(time: now, NICEvent(.fail, entry: entry))
+            scheduleFailure(entry, at: now)
             return
         }
         let wire = parameters.wireNanoseconds(Int(request.byteCount))
@@ -69,7 +69,7 @@ extension NICEngine {
             placed = max(placed, port &+ wire)
         }
         if fabric.isDead(Int(request.peer)) {
-            events.push(time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
+            scheduleFailure(entry, at: now &+ parameters.retryNanoseconds)
             return
         }
         schedule(entry, placed: placed &+ lateness(), connection: connection)
@@ -79,6 +79,24 @@ extension NICEngine {
                     .transmitted, rank: Int(request.peer), first: now, count: request.byteCount,
                     time: now &+ duration, isFenced: request.isFenced))
         }
+    }
+
+    /// Schedules the failed completion of a request that is not sent; where completions are ordered, behind those
+    /// ahead of it.
+    @inlinable
+    mutating func scheduleFailure(_ entry: Int32, at earliest: UInt64) {
+        let connection = connectionIndex(entry)
+        var time = earliest
+        if parameters.mode != .unordered {
+            // What is on its way to a dead peer fails a retry time after its acknowledgement is missed.
+            let isDead = fabric.isDead(Int(active[Int(entry)].request.peer))
+            let ahead =
+                connections[connection].acknowledgedAt
+                &+ (isDead ? parameters.retryNanoseconds &+ 1 : 0)
+            time = max(time, ahead, connections[connection].failedAt)
+            connections[connection].failedAt = time
+        }
+        events.push(time: time, NICEvent(.fail, entry: entry))
     }
 
     /// Extra time of a put that finds the pipeline empty, by its size.
@@ -101,7 +119,7 @@ extension NICEngine {
         var late: UInt64 = 0
         let jitter = parameters.jitterNanoseconds &+ faults.jitterNanoseconds
         if jitter > 0 { late &+= UInt64(random.next(below: Int(jitter))) }
-        if faults.delayChance > 0 && random.chance(faults.delayChance) {
+        if faults.delayNanoseconds > 0 && random.chance(faults.delayChance) {
             late &+= UInt64(random.next(below: Int(faults.delayNanoseconds)))
         }
         return late
@@ -114,9 +132,10 @@ extension NICEngine {
         if faults.dropChance > 0 && random.chance(faults.dropChance) {
             time &+= parameters.retransmitNanoseconds
         }
-        for clog in faults.clogs where clog.rank == peer && time >= clog.from && time < clog.to {
-            time = clog.to
-        }
+        // Clogs may follow each other in any order of their list.
+        while let clog = faults.clogs.first(where: {
+            $0.rank == peer && time >= $0.from && time < $0.to
+        }) { time = clog.to }
         return time
     }
 
@@ -160,7 +179,7 @@ extension NICEngine {
             if parameters.reorderNanoseconds > 0 {
                 time &+= UInt64(random.next(below: Int(parameters.reorderNanoseconds)))
             }
-            if faults.reorderChance > 0 && random.chance(faults.reorderChance) {
+            if faults.reorderNanoseconds > 0 && random.chance(faults.reorderChance) {
                 time &+= UInt64(random.next(below: Int(faults.reorderNanoseconds)))
             }
             time = disturbed(time, peer: peer)
@@ -175,17 +194,21 @@ extension NICEngine {
     mutating func deliver(_ entry: Int32, fragment: Int, at now: UInt64) {
         let request = active[Int(entry)].request
         let peer = Int(request.peer)
-        if fabric.isDead(peer) {
-            active[Int(entry)].isLost = true
+        if fabric.isDead(peer) { return }
+        active[Int(entry)].fragmentsLeft &-= 1
+        let connection = connectionIndex(entry)
+        if connections[connection].hasFailed {
+            // The peer takes nothing more of a connection on which it refused a request.
+            if active[Int(entry)].status == .success { active[Int(entry)].status = .flushed }
             return
         }
-        active[Int(entry)].fragmentsLeft &-= 1
         guard
             fabric.accepts(
                 rank: peer, region: request.remoteRegion, offset: request.remoteOffset,
                 byteCount: request.byteCount)
         else {
             active[Int(entry)].status = .remoteAccessError
+            connections[connection].hasFailed = true
             return
         }
         if request.operation == .fetchAdd {
@@ -194,7 +217,7 @@ extension NICEngine {
             place(entry, fragment: fragment)
         }
         if active[Int(entry)].fragmentsLeft == 0 && request.operation == .writeWithImmediate {
-            notifyReceiver(entry, at: now)
+            notifyReceiver(peer, immediate: request.immediate, at: now)
         }
     }
 
@@ -247,21 +270,23 @@ extension NICEngine {
 
     /// Hands an immediate to the peer's receive queue; a full queue is tried again, as a NIC would.
     @inlinable
-    mutating func notifyReceiver(_ entry: Int32, at now: UInt64) {
-        let request = active[Int(entry)].request
-        let peer = Int(request.peer)
-        let message = SoftReceive.encode(source: rank, immediate: request.immediate)
+    mutating func notifyReceiver(_ peer: Int, immediate: UInt32, at now: UInt64) {
+        if fabric.isDead(peer) { return }
+        let message = SoftReceive.encode(source: rank, immediate: immediate)
         if fabric.receiveQueues[peer].tryPush(message) {
             notify(NICNotice(.receive, rank: peer))
         } else {
-            events.push(time: now &+ 1000, NICEvent(.notify, entry: entry))
+            events.push(
+                time: now &+ 1000,
+                NICEvent(
+                    .notify, entry: Int32(truncatingIfNeeded: peer), immediate: immediate))
         }
     }
 
-    /// The acknowledgement is back: the request is over, unless its peer died under it.
+    /// The acknowledgement is back: the request is over, unless its peer died and sends none any more.
     @inlinable
     mutating func acknowledge(_ entry: Int32, at now: UInt64) {
-        if active[Int(entry)].isLost {
+        if fabric.isDead(Int(active[Int(entry)].request.peer)) {
             events.push(time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
             return
         }

@@ -16,8 +16,6 @@ public struct ActiveRequest: BitwiseCopyable {
     @usableFromInline var startedAt: UInt64 = 0
     /// Latest placement of any fragment.
     @usableFromInline var placedAt: UInt64 = 0
-    /// Fragments of a dead peer's request are never placed.
-    @usableFromInline var isLost = false
     @usableFromInline var countsAsData = false
     @usableFromInline var next: Int32 = -1
     @usableFromInline var flow: Int32
@@ -54,6 +52,8 @@ public struct Connection: BitwiseCopyable {
     /// Latest placement so far.
     @usableFromInline var placedAt: UInt64 = 0
     @usableFromInline var acknowledgedAt: UInt64 = 0
+    /// Latest scheduled failure of a request that was not sent.
+    @usableFromInline var failedAt: UInt64 = 0
     /// Acknowledged since the last completion was written.
     @usableFromInline var unretired: UInt16 = 0
     @usableFromInline var hasFailed = false
@@ -109,13 +109,17 @@ public struct NICEvent: BitwiseCopyable {
     }
     @usableFromInline var kind: Kind
     @usableFromInline var fragment: UInt16
+    /// The request; the receiving rank, for `notify`.
     @usableFromInline var entry: Int32
+    /// For `notify`, which may outlive its request.
+    @usableFromInline var immediate: UInt32
 
     @inlinable
-    init(_ kind: Kind, entry: Int32 = -1, fragment: UInt16 = 0) {
+    init(_ kind: Kind, entry: Int32 = -1, fragment: UInt16 = 0, immediate: UInt32 = 0) {
         self.kind = kind
         self.fragment = fragment
         self.entry = entry
+        self.immediate = immediate
     }
 }
 
@@ -327,7 +331,9 @@ public struct NICEngine: ~Copyable {
         case .transmit: transmitNext(at: event.time)
         case .deliver:
             deliver(event.payload.entry, fragment: Int(event.payload.fragment), at: event.time)
-        case .notify: notifyReceiver(event.payload.entry, at: event.time)
+        case .notify:
+            notifyReceiver(
+                Int(event.payload.entry), immediate: event.payload.immediate, at: event.time)
         case .acknowledge: acknowledge(event.payload.entry, at: event.time)
         case .fail: failRequest(event.payload.entry, at: event.time)
         }

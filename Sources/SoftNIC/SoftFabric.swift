@@ -83,6 +83,7 @@ public final class SoftFabric: @unchecked Sendable {
     /// Whether the peer would accept the access.
     @inlinable
     func accepts(rank: Int, region: UInt8, offset: UInt64, byteCount: UInt32) -> Bool {
+        guard Int(region) < SoftFabric.regionsPerRank else { return false }
         let target = regions[rank &* SoftFabric.regionsPerRank &+ Int(region)]
         return offset <= target.byteCount && UInt64(byteCount) <= target.byteCount &- offset
     }

@@ -100,16 +100,19 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
     @inlinable
     public mutating func post(_ request: WorkRequest) -> PostOutcome {
         let queue = Int(request.queue)
-        guard Int(occupied[queue]) < queueDepth else { return .full }
+        guard Int(occupied[queue]) < queueDepth && sendQueue.hasRoom else { return .full }
         clock.pointee.now &+= request.isInline ? costs.signalNanoseconds : costs.putNanoseconds
         if request.isInline, let payload = request.payload {
+            precondition(
+                Int(request.byteCount) <= inlineCapacityByteCount,
+                "SoftNIC: inline payload over the inline capacity")
             let slot = Int(postedCount & sendMask)
             (payloads + slot &* payloadWords).update(
                 from: payload, count: Int(request.byteCount) >> 3)
         }
-        guard sendQueue.tryPush(PostedRequest(request: request, postedAt: clock.pointee.now)) else {
-            return .full
-        }
+        let isQueued = sendQueue.tryPush(
+            PostedRequest(request: request, postedAt: clock.pointee.now))
+        precondition(isQueued, "SoftNIC: the send queue had room")
         postedCount &+= 1
         occupied[queue] &+= 1
         return .accepted
