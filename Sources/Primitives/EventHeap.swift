@@ -2,7 +2,8 @@
 
 /// A binary heap of `(time, payload)` that gives equal times back in the order in which they came.
 ///
-/// The order is total, so a run is the same on every machine. Memory grows by doubling and is never given back.
+/// The order is total, so a run is the same on every machine. `pushGrowing` doubles
+/// the memory when it is full; it is never given back.
 /// - Complexity: O(log n) per operation.
 @frozen
 public struct EventHeap<Payload: BitwiseCopyable>: ~Copyable {
@@ -42,9 +43,17 @@ public struct EventHeap<Payload: BitwiseCopyable>: ~Copyable {
     @inlinable @inline(__always)
     public var nextTime: UInt64? { count > 0 ? events[0].time : nil }
 
+    /// Adds an event and takes more memory where it is needed: not for the hot path.
+    @inlinable
+    public mutating func pushGrowing(time: UInt64, _ payload: Payload) {
+        if count == capacity { grow() }
+        push(time: time, payload)
+    }
+
+    /// Adds an event; the caller has sized the heap for all there can be.
     @inlinable
     public mutating func push(time: UInt64, _ payload: Payload) {
-        if count == capacity { grow() }
+        precondition(count < capacity, "EventHeap: more events than it was made for")
         let event = Event(time: time, sequence: nextSequence, payload: payload)
         nextSequence &+= 1
         var hole = count

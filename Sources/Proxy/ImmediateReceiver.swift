@@ -13,7 +13,7 @@ import CPerseusShims
 ///
 /// - Threading: the proxy that polls the receive completions; readers of the words use acquire loads.
 @frozen
-public struct ImmediateReceiver: ~Copyable {
+public struct ImmediateReceiver: BitwiseCopyable {
     @usableFromInline let words: UnsafeMutablePointer<UInt64>?
     @usableFromInline let shadow: UnsafeMutablePointer<UInt64>?
     @usableFromInline let layout: perseus_arena_layout
@@ -50,7 +50,8 @@ public struct ImmediateReceiver: ~Copyable {
         cells.initialize(repeating: 0, count: max(1, count))
     }
 
-    deinit { cells.deallocate() }
+    /// Frees the cells; the proxy that owns the receiver calls it once.
+    func deallocate() { cells.deallocate() }
 
     /// Handles one arrived immediate.
     @inlinable

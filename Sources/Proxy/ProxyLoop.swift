@@ -128,7 +128,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     ///   - rankCount: destinations are `0 ..< rankCount`.
     public init(
         transport: consuming NIC, rings: [CommandRing], rankCount: Int, ordering: SignalOrdering,
-        receiver: consuming ImmediateReceiver, board: CompletionBoard,
+        receiver: ImmediateReceiver, board: CompletionBoard,
         configuration: ProxyConfiguration
     ) {
         let guarantees = transport.guarantees
@@ -154,11 +154,10 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         queueOrderedThrough = .allocate(capacity: queueCount)
         queueOrderedThrough.initialize(repeating: 0, count: queueCount)
         pendingCapacity = max(4, configuration.signalWordCapacity, configuration.groupWordLimit)
-        precondition(
-            configuration.backlogSlotCount > pendingCapacity,
-            "ProxyLoop: the backlog cannot hold one signalBlock")
         pending = .allocate(capacity: rankCount * pendingCapacity)
-        backlog = IndexPool(capacity: configuration.backlogSlotCount)
+        // The backlog can always hold one signalBlock and the put before it. (A precondition here makes the optimiser of
+        // Swift 6.3 free fields that were never set.)
+        backlog = IndexPool(capacity: max(configuration.backlogSlotCount, pendingCapacity + 2))
         inFlight = IndexPool(capacity: configuration.inFlightCapacity)
         bitWordCount = (rankCount + 63) / 64
         parked = .allocate(capacity: bitWordCount)
@@ -186,6 +185,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     }
 
     deinit {
+        receiver.deallocate()
         rings.deinitialize(count: ringCount)
         rings.deallocate()
         lanes.deallocate()

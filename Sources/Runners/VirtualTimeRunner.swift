@@ -97,7 +97,7 @@ public final class VirtualTimeRunner {
         let time = max(time, busyUntil[index])
         guard time < scheduledAt[index], !isDead[rank] else { return }
         scheduledAt[index] = time
-        events.push(time: time, UInt32(index))
+        events.pushGrowing(time: time, UInt32(index))
     }
 
     private func wakeProxies(_ rank: Int, at time: UInt64) {

@@ -15,7 +15,7 @@ import PerseusPrimitives
 /// | `kill=R@T` | rank R dies at time T: it neither sends, receives nor computes any more |
 /// | `random=N` | a plan drawn from seed N (without kills) |
 public struct FaultPlan: Equatable, Sendable {
-    public struct Clog: Equatable, Sendable {
+    public struct Clog: BitwiseCopyable, Equatable, Sendable {
         public var rank: Int
         public var from: UInt64
         public var to: UInt64

@@ -133,9 +133,7 @@ extension NICEngine {
             time &+= parameters.retransmitNanoseconds
         }
         // Clogs may follow each other in any order of their list.
-        while let clog = faults.clogs.first(where: {
-            $0.rank == peer && time >= $0.from && time < $0.to
-        }) { time = clog.to }
+        while let end = faults.endOfClog(at: time, rank: peer) { time = end }
         return time
     }
 

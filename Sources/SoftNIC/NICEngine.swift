@@ -128,10 +128,10 @@ public struct NICEvent: BitwiseCopyable {
 /// - Threading: one owner; proxies are behind single-producer rings, peers' memory is written as a NIC would.
 @frozen
 public struct NICEngine: ~Copyable {
-    @usableFromInline let fabric: SoftFabric
+    @usableFromInline let fabric: SoftFabricView
     public let rank: Int
     @usableFromInline let parameters: NICParameters
-    @usableFromInline let faults: FaultPlan
+    @usableFromInline let faults: FaultRates
     @usableFromInline var random: SeededRandom
     @usableFromInline let endpoints: UnsafeMutablePointer<SoftNICLink>
     @usableFromInline let endpointCount: Int
@@ -170,10 +170,10 @@ public struct NICEngine: ~Copyable {
         fabric: SoftFabric, rank: Int, links: [SoftNICLink], parameters: NICParameters,
         faults: FaultPlan, reportsTransmissions: Bool, destinationCount: Int
     ) {
-        self.fabric = fabric
+        self.fabric = fabric.view
         self.rank = rank
         self.parameters = parameters
-        self.faults = faults
+        self.faults = FaultRates(faults)
         self.reportsTransmissions = reportsTransmissions
         random = SeededRandom(seed: faults.seed, stream: UInt64(rank) &+ 1)
         endpointCount = links.count
@@ -204,7 +204,8 @@ public struct NICEngine: ~Copyable {
         connections = .allocate(capacity: links.count * fabric.rankCount)
         connections.initialize(repeating: Connection(), count: links.count * fabric.rankCount)
         ready = .allocate(capacity: flowCount)
-        events = EventHeap(capacity: 4 * min(capacity, 1024))
+        // Each request has at most its fragments, an acknowledgement (or failure) and an immediate under way.
+        events = EventHeap(capacity: (Self.fragmentLimit + 2) * capacity + 1)
         notices = .allocate(capacity: Self.noticeCapacity)
         completionDelay =
             parameters.completionNanoseconds
@@ -212,6 +213,7 @@ public struct NICEngine: ~Copyable {
     }
 
     deinit {
+        faults.deallocate()
         endpoints.deallocate()
         active.deallocate()
         payloads.deallocate()

@@ -18,83 +18,42 @@ public struct SoftRegion: BitwiseCopyable {
 
 extension SoftRegion: @unchecked Sendable {}
 
-/// The wiring of one job: regions, receive queues and port occupancy of all ranks.
+/// The wiring of one job as a NIC sees it: plain pointers, so that nothing is counted on the hot path.
 ///
 /// - Threading: regions are fixed after set-up; receive queues take many writers and one reader each; port words
-///   are atomic.
-public final class SoftFabric: @unchecked Sendable {
-    @usableFromInline static let regionsPerRank = 3
-    public let rankCount: Int
+///   and dead flags are atomic.
+@frozen
+public struct SoftFabricView: BitwiseCopyable {
+    @usableFromInline static var regionsPerRank: Int { 3 }
+    @usableFromInline let rankCount: Int
     @usableFromInline let regions: UnsafeMutablePointer<SoftRegion>
     /// Until when each rank's receiving port is busy.
     @usableFromInline let portBusyUntil: UnsafeMutablePointer<UInt64>
     /// 1 when the rank is dead: nothing is delivered there any more.
     @usableFromInline let deadFlags: UnsafeMutablePointer<UInt64>
     @usableFromInline let receiveQueues: UnsafeMutablePointer<CommandRing>
-    private let receiveMemory: UnsafeMutableRawPointer
-    public let hasReceiveQueues: Bool
 
-    /// - Parameter receiveDepth: slots of each rank's receive queue; 0 where no ordering uses immediates.
-    public init(rankCount: Int, receiveDepth: Int) {
-        self.rankCount = rankCount
-        regions = .allocate(capacity: rankCount * Self.regionsPerRank)
-        regions.initialize(
-            repeating: SoftRegion(base: nil, byteCount: 0), count: rankCount * Self.regionsPerRank)
-        portBusyUntil = .allocate(capacity: rankCount)
-        portBusyUntil.initialize(repeating: 0, count: rankCount)
-        deadFlags = .allocate(capacity: rankCount)
-        deadFlags.initialize(repeating: 0, count: rankCount)
-        hasReceiveQueues = receiveDepth > 0
-        receiveQueues = .allocate(capacity: rankCount)
-        let stride = hasReceiveQueues ? CommandRing.byteCount(capacity: receiveDepth) : 0
-        receiveMemory = .allocate(byteCount: max(64, stride * rankCount), alignment: 128)
-        if hasReceiveQueues {
-            for rank in 0..<rankCount {
-                (receiveQueues + rank).initialize(
-                    to: CommandRing.initialize(
-                        at: receiveMemory + rank * stride, capacity: receiveDepth))
-            }
-        }
-    }
-
-    deinit {
-        regions.deallocate()
-        portBusyUntil.deallocate()
-        deadFlags.deallocate()
-        receiveQueues.deallocate()
-        receiveMemory.deallocate()
-    }
-
-    /// Registers a region of `rank`; ids of `perseus_arena.h`.
-    public func register(rank: Int, region: Int, _ memory: SoftRegion) {
-        regions[rank * Self.regionsPerRank + region] = memory
-    }
-
-    /// Marks a rank dead. Its peers' requests fail after the NIC's retry time.
-    public func kill(rank: Int) {
-        perseus_store_release(deadFlags + rank, 1)
-    }
-
-    @inlinable
-    public func isDead(_ rank: Int) -> Bool {
-        perseus_load_acquire(deadFlags + rank) != 0
-    }
+    @inlinable @inline(__always)
+    func isDead(_ rank: Int) -> Bool { perseus_load_acquire(deadFlags + rank) != 0 }
 
     /// Whether the peer would accept the access.
-    @inlinable
+    @inlinable @inline(__always)
     func accepts(rank: Int, region: UInt8, offset: UInt64, byteCount: UInt32) -> Bool {
-        guard Int(region) < SoftFabric.regionsPerRank else { return false }
-        let target = regions[rank &* SoftFabric.regionsPerRank &+ Int(region)]
+        guard Int(region) < Self.regionsPerRank else { return false }
+        let target = regions[rank &* Self.regionsPerRank &+ Int(region)]
         return offset <= target.byteCount && UInt64(byteCount) <= target.byteCount &- offset
     }
 
-    @inlinable
+    @inlinable @inline(__always)
     func address(rank: Int, region: UInt8, offset: UInt64) -> UnsafeMutableRawPointer? {
-        regions[rank &* SoftFabric.regionsPerRank &+ Int(region)].base.map { $0 + Int(offset) }
+        guard let base = regions[rank &* Self.regionsPerRank &+ Int(region)].base else {
+            return nil
+        }
+        return base + Int(offset)
     }
 
     /// Books `duration` on the receiving port of `rank` not before `earliest`; returns the start.
-    @inlinable
+    @inlinable @inline(__always)
     func bookPort(rank: Int, earliest: UInt64, duration: UInt64) -> UInt64 {
         while true {
             let busyUntil = perseus_load_relaxed(portBusyUntil + rank)
@@ -105,4 +64,52 @@ public final class SoftFabric: @unchecked Sendable {
             }
         }
     }
+}
+
+/// Owns the wiring of one job: regions, receive queues and port occupancy of all ranks. It must outlive the NICs.
+public final class SoftFabric: @unchecked Sendable {
+    let view: SoftFabricView
+    private let receiveMemory: UnsafeMutableRawPointer
+    let hasReceiveQueues: Bool
+    public var rankCount: Int { view.rankCount }
+
+    /// - Parameter receiveDepth: slots of each rank's receive queue; 0 where no ordering uses immediates.
+    public init(rankCount: Int, receiveDepth: Int) {
+        let regionCount = rankCount * SoftFabricView.regionsPerRank
+        view = SoftFabricView(
+            rankCount: rankCount, regions: .allocate(capacity: regionCount),
+            portBusyUntil: .allocate(capacity: rankCount),
+            deadFlags: .allocate(capacity: rankCount),
+            receiveQueues: .allocate(capacity: rankCount))
+        view.regions.initialize(repeating: SoftRegion(base: nil, byteCount: 0), count: regionCount)
+        view.portBusyUntil.initialize(repeating: 0, count: rankCount)
+        view.deadFlags.initialize(repeating: 0, count: rankCount)
+        hasReceiveQueues = receiveDepth > 0
+        let stride = hasReceiveQueues ? CommandRing.byteCount(capacity: receiveDepth) : 0
+        receiveMemory = .allocate(byteCount: max(64, stride * rankCount), alignment: 128)
+        guard hasReceiveQueues else { return }
+        for rank in 0..<rankCount {
+            (view.receiveQueues + rank).initialize(
+                to: CommandRing.initialize(
+                    at: receiveMemory + rank * stride, capacity: receiveDepth))
+        }
+    }
+
+    deinit {
+        view.regions.deallocate()
+        view.portBusyUntil.deallocate()
+        view.deadFlags.deallocate()
+        view.receiveQueues.deallocate()
+        receiveMemory.deallocate()
+    }
+
+    /// Registers a region of `rank`; ids of `perseus_arena.h`.
+    public func register(rank: Int, region: Int, _ memory: SoftRegion) {
+        view.regions[rank * SoftFabricView.regionsPerRank + region] = memory
+    }
+
+    /// Marks a rank dead. Its peers' requests fail after the NIC's retry time.
+    public func kill(rank: Int) { perseus_store_release(view.deadFlags + rank, 1) }
+
+    public func isDead(_ rank: Int) -> Bool { view.isDead(rank) }
 }

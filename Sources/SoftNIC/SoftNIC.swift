@@ -69,8 +69,8 @@ public final class SoftNIC: @unchecked Sendable {
     ) -> SoftNICEndpoint {
         let receives = index == 0 && fabric.hasReceiveQueues
         return SoftNICEndpoint(
-            fabric: fabric, rank: rank, link: links[index],
-            receiveQueue: receives ? CommandRingConsumer(fabric.receiveQueues[rank]) : nil,
+            fabric: fabric, link: links[index],
+            receiveQueue: receives ? CommandRingConsumer(fabric.view.receiveQueues[rank]) : nil,
             parameters: parameters, costs: costs, clock: clock)
     }
 }

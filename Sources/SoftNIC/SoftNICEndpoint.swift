@@ -52,8 +52,8 @@ public struct TimedCompletion: BitwiseCopyable {
 /// - Threading: one proxy.
 @frozen
 public struct SoftNICEndpoint: Transport, ~Copyable {
+    /// Keeps the wiring alive as long as its NICs; nothing on the hot path touches it.
     @usableFromInline let fabric: SoftFabric
-    @usableFromInline let rank: Int
     @usableFromInline var sendQueue: SPSCRing<PostedRequest>
     @usableFromInline var completionQueue: SPSCRing<TimedCompletion>
     @usableFromInline var receiveQueue: CommandRingConsumer?
@@ -64,6 +64,8 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
     @usableFromInline var postedCount: UInt64 = 0
     /// [queue]: requests posted and not retired.
     @usableFromInline let occupied: UnsafeMutablePointer<UInt32>
+    /// Room for operands, which messages of a receive queue never have.
+    @usableFromInline let unusedOperands: UnsafeMutablePointer<UInt64>
     @usableFromInline let clock: UnsafeMutablePointer<StepClock>
     @usableFromInline let costs: PostingCosts
     public let guarantees: OrderingGuarantees
@@ -73,18 +75,17 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
 
     @usableFromInline
     init(
-        fabric: SoftFabric, rank: Int, link: SoftNICLink,
-        receiveQueue: consuming CommandRingConsumer?,
+        fabric: SoftFabric, link: SoftNICLink, receiveQueue: consuming CommandRingConsumer?,
         parameters: NICParameters, costs: PostingCosts, clock: UnsafeMutablePointer<StepClock>
     ) {
         self.fabric = fabric
-        self.rank = rank
         sendQueue = link.sendQueue
         completionQueue = link.completionQueue
         payloads = link.payloads
         payloadWords = link.payloadWords
         sendMask = UInt64(link.sendCapacity - 1)
         occupied = .allocate(capacity: link.queueCount)
+        unusedOperands = .allocate(capacity: 2)
         occupied.initialize(repeating: 0, count: link.queueCount)
         self.receiveQueue = receiveQueue
         self.clock = clock
@@ -95,7 +96,10 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
         inlineCapacityByteCount = parameters.inlineCapacityByteCount
     }
 
-    deinit { occupied.deallocate() }
+    deinit {
+        occupied.deallocate()
+        unusedOperands.deallocate()
+    }
 
     @inlinable
     public mutating func post(_ request: WorkRequest) -> PostOutcome {
@@ -151,11 +155,9 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
         guard receiveQueue != nil else { return 0 }
         var count = 0
         var message = Command()
-        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { unused in
-            while count < limit, receiveQueue!.next(&message, operands: unused.baseAddress!) {
-                completions[count] = SoftReceive.decode(message)
-                count &+= 1
-            }
+        while count < limit, receiveQueue!.next(&message, operands: unusedOperands) {
+            completions[count] = SoftReceive.decode(message)
+            count &+= 1
         }
         receiveQueue!.retire()
         return count

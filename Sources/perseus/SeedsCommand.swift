@@ -44,7 +44,8 @@ func executeSeeds(_ options: SimulateOptions) throws {
     let seconds = Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e9
     if let path = options.jsonPath {
         let context = SeedsContext(firstSeed: options.firstSeed, count: options.seedCount)
-        try writeJSON(Report(command: "simulate seeds", context: context, results: [result]), to: path)
+        try writeJSON(
+            Report(command: "simulate seeds", context: context, results: [result]), to: path)
     }
     if !options.isQuiet {
         print(
