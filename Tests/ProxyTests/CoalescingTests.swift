@@ -141,7 +141,7 @@ import Testing
         let rig = rig(.fenceFlag, nic: NICScript(inlineWords: 4))
         rig.nic.acceptableCount = 2
         rig.put(1)
-        rig.signal(1, at: 0, (1...10).map { UInt64($0) })
+        rig.signal(1, at: 0, (1...10).map { UInt64($0) }, flags: .lastOfGroup)
         rig.put(1, at: 64)
         rig.step(3)
         #expect(rig.nic.posts.count == 2)

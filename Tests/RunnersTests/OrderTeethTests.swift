@@ -94,8 +94,8 @@ struct BrokenOrdering: Sendable, CustomTestStringConvertible {
     @Test func anUnprovenOrderingIsRefusedWithTheReason() throws {
         let layer = FixtureLayer.named("qwen3")
         for (scheme, profile, word) in [
-            (Scheme.gpuDirect, "roce-adaptive", "writesInOrder"),
-            (.perseus, "efa-srd", "fenceCoversWrites"),
+            (Scheme.gpuDirect, "roce-adaptive", "posting order"),
+            (.perseus, "efa-srd", "fence flag"),
         ] {
             let settings = RunSettings(profile: Profile.named(profile)!)
             let error = #expect(throws: PerseusError.self) {
