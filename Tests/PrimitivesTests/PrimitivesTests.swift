@@ -1,0 +1,40 @@
+// The small tools that everything else trusts.
+
+import PerseusPrimitives
+import Testing
+
+@Suite struct PrimitivesTests {
+    @Test(arguments: 1...20)
+    func eventsComeInTimeAndInsertionOrder(seed: Int) {
+        var random = SeededRandom(seed: UInt64(seed))
+        var heap = EventHeap<Int>(capacity: 16)
+        var expected: [(UInt64, Int)] = []
+        for index in 0..<500 {
+            let time = UInt64(random.next(below: 40))
+            heap.pushGrowing(time: time, index)
+            expected.append((time, index))
+        }
+        expected.sort { ($0.0, $0.1) < ($1.0, $1.1) }
+        for (time, index) in expected {
+            let event = heap.pop()
+            #expect(event.time == time && event.payload == index, "seed \(seed)")
+        }
+    }
+
+    @Test func bfloat16RoundsToNearestEven() {
+        #expect(bfloat16(1.0) == 0x3F80)
+        #expect(bfloat16(Float(bitPattern: 0x3F80_8000)) == 0x3F80)
+        #expect(bfloat16(Float(bitPattern: 0x3F81_8000)) == 0x3F82)
+        #expect(bfloat16(.nan) & 0x7FFF == 0x7FC0)
+        #expect(bfloat16(.infinity) == 0x7F80)
+        for bits in 0...UInt16.max where bits & 0x7FFF <= 0x7F80 {
+            #expect(bfloat16(float(bits)) == bits)
+        }
+    }
+
+    @Test func streamsOfOneSeedDiffer() {
+        var a = SeededRandom(seed: 1, stream: 1)
+        var b = SeededRandom(seed: 1, stream: 2)
+        #expect((0..<8).map { _ in a.next() } != (0..<8).map { _ in b.next() })
+    }
+}
