@@ -70,12 +70,16 @@ public struct ImmediateReceiver: BitwiseCopyable {
     mutating func announce(_ index: Int) {
         let (words, shadow) = regions
         let word = perseus_load_acquire(shadow + index)
+        // A source that is a round ahead may have replaced an empty word before this immediate was looked at: the
+        // newer word is then announced twice.
+        if word == perseus_load_relaxed(words + index) { return }
         if countsData && perseus_signal_rows(word) > 0 {
             let cell = cell(ofWord: index, word: word)
             if cells[cell] == 0 {
                 cells[cell] = Int32(index + 1)
                 return
             }
+            if cells[cell] == Int32(index + 1) { return }
             precondition(cells[cell] < 0, "ImmediateReceiver: two words wait for the same data")
             cells[cell] = 0
         }

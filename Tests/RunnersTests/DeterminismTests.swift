@@ -47,4 +47,12 @@ import Testing
             verdict.problem == nil,
             "\(verdict.problem!)\n\(scenario.description)\n\(scenario.replayLine)")
     }
+
+    /// Seeds that found bugs: a queue pair filled by a flush, a kernel that nobody woke, a word announced twice.
+    @Test(arguments: [0x12ab, 0xe57, 0xe6a5_e627_8b2c])
+    func aSeedThatFoundABugHolds(seed: Int) throws {
+        let scenario = SeedScenario(seed: UInt64(seed))
+        let verdict = try scenario.run()
+        #expect(verdict.problem == nil, "\(verdict.problem!)\n\(scenario.replayLine)")
+    }
 }
