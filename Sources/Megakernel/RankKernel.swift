@@ -5,13 +5,13 @@ import PerseusMemory
 /// The megakernel of one rank: a dispatcher, a subscriber with its scheduler, and processors.
 ///
 /// A runner steps the parts; nothing here knows about threads or clocks.
-public final class RankKernel {
+public final class RankKernel: Kernel {
     public let state: RankState
     private let queue: UnsafeMutablePointer<TaskQueue>
-    public let dispatcher: UnsafeMutablePointer<Dispatcher>
+    private let dispatcher: UnsafeMutablePointer<Dispatcher>
     private let subscriber: UnsafeMutablePointer<Subscriber>
     private let scheduler: UnsafeMutablePointer<Scheduler>
-    public let processors: UnsafeMutablePointer<Processor>
+    private let processors: UnsafeMutablePointer<Processor>
     public let processorCount: Int
     public weak var observer: (any SignalObserver)?
 
@@ -44,6 +44,17 @@ public final class RankKernel {
         dispatcher.deallocate()
         queue.deinitialize(count: 1)
         queue.deallocate()
+    }
+
+    public func dispatch() -> RoleStep { dispatcher.pointee.step() }
+
+    public func process(_ processor: Int) -> RoleStep { processors[processor].step() }
+
+    public func isIdle(_ processor: Int) -> Bool { processors[processor].isIdle }
+
+    /// The dispatcher waits for the round (or, staged, for the experts) to be over.
+    public var isDispatcherDue: Bool {
+        state.isExpertSideDone && (state.isOwnerSideDone || state.program.isStaged)
     }
 
     /// Observes by scanning (real time) and schedules.

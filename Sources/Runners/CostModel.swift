@@ -1,24 +1,33 @@
 // Nanoseconds for the work that roles report: arithmetic on a profile, nothing else.
 
 import PerseusMegakernel
-import PerseusMoE
 
 /// Modelled time of kernel-side work.
 struct CostModel: Sendable {
     let profile: Profile
-    let model: MoEModel
+    let hidden: Int
+    let intermediate: Int
+    let sharedIntermediate: Int
+    let topK: Int
     let processorCount: Int
 
-    init(profile: Profile, model: MoEModel) {
+    /// Sizes of the layer; zero for a kernel that only sends.
+    init(
+        profile: Profile, hidden: Int = 0, intermediate: Int = 0, sharedIntermediate: Int = 0,
+        topK: Int = 0
+    ) {
         self.profile = profile
-        self.model = model
-        processorCount = profile.processorCount(hidden: model.hidden)
+        self.hidden = hidden
+        self.intermediate = intermediate
+        self.sharedIntermediate = sharedIntermediate
+        self.topK = topK
+        processorCount = profile.processorCount(hidden: hidden)
     }
 
     func nanoseconds(_ work: ModelledWork) -> UInt64 {
         switch work {
         case .none: 0
-        case .route(let tokens): tokens > 0 ? bytes(tokens * model.hidden * 2) : 0
+        case .route(let tokens): tokens > 0 ? bytes(tokens * hidden * 2) : 0
         case .plan: profile.layerNanoseconds
         case .pack(let byteCount, let toPeer):
             profile.packNanoseconds + profile.pushNanoseconds
@@ -26,12 +35,12 @@ struct CostModel: Sendable {
         case .signal: profile.pushNanoseconds
         case .stage: profile.stageNanoseconds
         case .expert(_, _, let streamsWeights):
-            tile(intermediate: model.intermediate, streamsWeights: streamsWeights)
+            tile(intermediate: intermediate, streamsWeights: streamsWeights)
         case .shared:
-            tile(intermediate: model.sharedIntermediate, streamsWeights: true)
+            tile(intermediate: sharedIntermediate, streamsWeights: true)
         case .combine(let tokens):
             profile.taskNanoseconds
-                + bytes((model.topK + 1) * tokens * model.hidden * 2) * UInt64(processorCount)
+                + bytes((topK + 1) * tokens * hidden * 2) * UInt64(processorCount)
         }
     }
 
@@ -40,7 +49,7 @@ struct CostModel: Sendable {
 
     /// A block's share of the GPU multiplies a whole tile, or streams the expert's weights, whichever takes longer.
     private func tile(intermediate: Int, streamsWeights: Bool) -> UInt64 {
-        let perRow = 6.0 * Double(model.hidden) * Double(intermediate)
+        let perRow = 6.0 * Double(hidden) * Double(intermediate)
         let weights = streamsWeights ? perRow : 0
         let time = max(
             perRow * Self.tileRows / profile.flopsPerNanosecond,

@@ -84,16 +84,13 @@ public struct SchemeSetup: Sendable {
     public let isProven: Bool
     public let signaling: String
     public let program: LayerProgram
-    public let proxy: ProxyConfiguration
-    public let nic: NICParameters
-    public let proxyThreads: Int
-    /// Queue pairs of each proxy thread's endpoint.
-    public let queueCount: Int
+    let transport: TransportPlan
 
+    /// - Parameter groupWords: most signal words that one destination gets at once.
     /// - Throws: `badInput` with the reason when the ordering is not proven on this fabric and that was not
     ///   explicitly allowed.
     public init(
-        _ scheme: Scheme, profile: Profile, geometry: LayerGeometry, options: SchemeOptions
+        _ scheme: Scheme, profile: Profile, ranks: Int, groupWords: Int, options: SchemeOptions
     ) throws {
         self.scheme = scheme
         let wanted = options.ordering ?? scheme.definingOrdering(profile: profile)
@@ -109,20 +106,29 @@ public struct SchemeSetup: Sendable {
         self.ordering = ordering
         self.isProven = isProven
         proof = reason
-        self.nic = nic
         signaling = scheme.signaling(ordering: ordering)
-        proxyThreads = scheme.path == .gpuDirect ? 1 : options.proxyThreads
-        let lanesPerThread = (geometry.rankCount + proxyThreads - 1) / proxyThreads
-        queueCount =
-            scheme == .perseusPlus
-            ? max(1, min(lanesPerThread, profile.queuePairLimit)) : profile.vanillaQueuePairs
-        program = Self.program(scheme, ordering: ordering, geometry: geometry, nic: nic, options)
-        proxy = Self.proxy(scheme, ordering: ordering, geometry: geometry, options)
+        program = Self.program(scheme, ordering: ordering, nic: nic, options)
+        let threads = scheme.path == .gpuDirect ? 1 : options.proxyThreads
+        let lanesPerThread = (ranks + threads - 1) / threads
+        transport = TransportPlan(
+            ordering: ordering, isDirect: scheme.path == .gpuDirect,
+            proxy: Self.proxy(scheme, groupWords: groupWords, options), nic: nic,
+            proxyThreads: threads,
+            queueCount: scheme == .perseusPlus
+                ? max(1, min(lanesPerThread, profile.queuePairLimit)) : profile.vanillaQueuePairs)
+    }
+
+    /// The setup for a layer.
+    public init(
+        _ scheme: Scheme, profile: Profile, geometry: LayerGeometry, options: SchemeOptions
+    ) throws {
+        try self.init(
+            scheme, profile: profile, ranks: geometry.rankCount,
+            groupWords: geometry.placement.maxExpertsPerRank, options: options)
     }
 
     private static func program(
-        _ scheme: Scheme, ordering: SignalOrdering, geometry: LayerGeometry, nic: NICParameters,
-        _ options: SchemeOptions
+        _ scheme: Scheme, ordering: SignalOrdering, nic: NICParameters, _ options: SchemeOptions
     ) -> LayerProgram {
         var program = LayerProgram()
         program.orderSeed = options.seed
@@ -147,13 +153,12 @@ public struct SchemeSetup: Sendable {
     }
 
     private static func proxy(
-        _ scheme: Scheme, ordering: SignalOrdering, geometry: LayerGeometry,
-        _ options: SchemeOptions
+        _ scheme: Scheme, groupWords: Int, _ options: SchemeOptions
     ) -> ProxyConfiguration {
         var proxy = ProxyConfiguration()
         proxy.deadlineNanoseconds = options.deadlineNanoseconds
         proxy.stallsOnDrain = scheme != .perseusPlus
-        proxy.signalWordCapacity = max(32, geometry.placement.maxExpertsPerRank)
+        proxy.signalWordCapacity = max(32, groupWords)
         proxy.coalesces = scheme == .perseusPlus || (options.combineGroupSize ?? 1) > 1
         proxy.groupsCombineOnly = scheme != .perseusPlus
         proxy.groupWordLimit = options.combineGroupSize ?? 32

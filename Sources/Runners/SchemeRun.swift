@@ -37,6 +37,8 @@ public struct RunSettings: Sendable {
     public var faults = FaultPlan()
     /// Compare the rows behind every signal with the sender's, when the signal is believed.
     public var checksOrder = true
+    /// On the real clock: a proxy that has posted does nothing more until the modelled cost of posting has passed.
+    public var chargesPosting = false
     /// Fill the receiving arenas with NaN first.
     public var poisons = false
 
@@ -75,30 +77,53 @@ public func runScheme(
     let geometry = workload.geometry
     let setup = try SchemeSetup(
         scheme, profile: settings.profile, geometry: geometry, options: settings.options)
-    let processors: Int
-    switch settings.clock {
-    case .virtual: processors = settings.profile.processorCount(hidden: geometry.model.hidden)
-    case .real(let threads):
-        processors = ThreadRunner.processorCount(
-            ranks: geometry.rankCount, threads: threads, path: scheme.path)
-    }
     let job = try LayerJob(
         geometry: geometry, setup: setup, input: workload.input, compute: workload.compute,
-        faults: settings.faults, costs: settings.profile,
-        isModelledTime: settings.clock == .virtual,
-        processorCount: processors, reportsTransmissions: trace != nil)
+        faults: settings.faults, posting: settings.posting(for: scheme.path),
+        processorCount: settings.processorCount(geometry, scheme.path),
+        reportsTransmissions: trace != nil)
     if settings.poisons { for heap in job.heaps { heap.poison() } }
     let checker = settings.checksOrder && workload.compute != nil ? OrderChecker(job: job) : nil
     for kernel in job.kernels { kernel.observer = checker }
-    let deadline = settings.options.deadlineNanoseconds
-    let outcome: RunOutcome
-    switch settings.clock {
-    case .virtual:
-        outcome = VirtualTimeRunner(
-            job: job, profile: settings.profile, deadline: deadline, trace: trace
-        ).run()
-    case .real(let threads):
-        outcome = ThreadRunner(job: job, threadCount: threads, deadline: deadline).run()
-    }
+    let model = geometry.model
+    let costs = CostModel(
+        profile: settings.profile, hidden: model.hidden, intermediate: model.intermediate,
+        sharedIntermediate: model.sharedIntermediate, topK: model.topK)
+    let outcome = settings.drive(job.transport, job.kernels, costs: costs, trace: trace)
     return SchemeRun(setup: setup, outcome: outcome, job: job, checker: checker)
+}
+
+extension RunSettings {
+    /// What posting is charged: on the machine's clock it costs what it costs, unless delays are to be emulated.
+    func posting(for path: Scheme.Path) -> PostingCosts {
+        guard clock == .virtual || chargesPosting else { return PostingCosts() }
+        return path == .gpuDirect ? profile.directPosting : profile.posting
+    }
+
+    func processorCount(_ geometry: LayerGeometry, _ path: Scheme.Path) -> Int {
+        switch clock {
+        case .virtual: profile.processorCount(hidden: geometry.model.hidden)
+        case .real(let threads):
+            path == .gpuDirect ? 1 : max(1, threads / max(1, geometry.rankCount))
+        }
+    }
+
+    /// Runs kernels over a transport on the clock of these settings.
+    func drive<K: Kernel>(
+        _ transport: TransportJob, _ kernels: [K], costs: CostModel, trace: TraceRecorder? = nil,
+        causes: CauseLog? = nil
+    ) -> RunOutcome {
+        let deadline = options.deadlineNanoseconds
+        switch clock {
+        case .virtual:
+            return VirtualTimeRunner(
+                transport: transport, kernels: kernels, costs: costs, deadline: deadline,
+                trace: trace, causes: causes
+            ).run()
+        case .real(let threads):
+            return ThreadRunner(
+                transport: transport, kernels: kernels, threadCount: threads, deadline: deadline
+            ).run()
+        }
+    }
 }

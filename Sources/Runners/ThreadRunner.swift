@@ -7,13 +7,14 @@ import PerseusPrimitives
 import PerseusProxy
 import PerseusSoftNIC
 
-/// Runs a job in real time.
+/// Runs kernels over a transport in real time.
 ///
 /// All roles of a rank run on one thread, ranks are dealt out round-robin; with fewer ranks than threads the spare
 /// threads take processors of the ranks (unless the kernel posts itself: then who posts is the rank's own thread). A thread that finds nothing to do backs off from pausing to yielding to short
 /// sleeps, so that many ranks share few cores politely.
-public final class ThreadRunner: @unchecked Sendable {
-    private let job: LayerJob
+final class ThreadRunner<K: Kernel>: @unchecked Sendable {
+    private let job: TransportJob
+    private let kernels: [K]
     private let threadCount: Int
     private let deadline: UInt64
     private var startedAt: UInt64 = 0
@@ -21,7 +22,7 @@ public final class ThreadRunner: @unchecked Sendable {
     private let reports: UnsafeMutablePointer<ThreadReport>
     /// Words 0: ranks that are done (atomic); 16: 1 when everybody shall stop (atomic).
     private let shared: UnsafeMutablePointer<UInt64>
-    private static let stopWord = 16
+    private static var stopWord: Int { 16 }
 
     private struct ThreadReport {
         var endedAt: UInt64 = 0
@@ -38,8 +39,9 @@ public final class ThreadRunner: @unchecked Sendable {
     }
 
     /// - Parameter deadline: nanoseconds of real time after which the run is given up.
-    public init(job: LayerJob, threadCount: Int, deadline: UInt64) {
-        self.job = job
+    init(transport: TransportJob, kernels: [K], threadCount: Int, deadline: UInt64) {
+        job = transport
+        self.kernels = kernels
         self.threadCount = max(1, threadCount)
         self.deadline = deadline
         reports = .allocate(capacity: self.threadCount)
@@ -54,40 +56,25 @@ public final class ThreadRunner: @unchecked Sendable {
         shared.deallocate()
     }
 
-    /// Processors that a rank's kernel should be built with for this many threads.
-    static func processorCount(ranks: Int, threads: Int, path: Scheme.Path) -> Int {
-        path == .gpuDirect ? 1 : max(1, threads / max(1, ranks))
-    }
-
-    /// Runs the layer to its end, to a failure, or to the deadline.
-    public func run() -> RunOutcome {
+    /// Runs to the end, to a failure, or to the deadline.
+    func run() -> RunOutcome {
         startedAt = perseus_monotonic_nanoseconds()
         var threads: [pthread_t] = []
         for thread in 1..<max(1, threadCount) {
-            let context = Unmanaged.passRetained(ThreadContext(runner: self, thread: thread))
+            let body = Unmanaged.passRetained(ThreadBody { self.work(thread: thread) })
             var handle = pthread_t()
             let status = pthread_create(
                 &handle, nil,
                 { pointer in
-                    let context = Unmanaged<ThreadContext>.fromOpaque(pointer!).takeRetainedValue()
-                    context.runner.work(thread: context.thread)
+                    Unmanaged<ThreadBody>.fromOpaque(pointer!).takeRetainedValue().run()
                     return nil
-                }, context.toOpaque())
+                }, body.toOpaque())
             precondition(status == 0, "ThreadRunner: cannot create a thread")
             threads.append(handle)
         }
         work(thread: 0)
         for handle in threads { pthread_join(handle, nil) }
         return summarize()
-    }
-
-    private final class ThreadContext {
-        let runner: ThreadRunner
-        let thread: Int
-        init(runner: ThreadRunner, thread: Int) {
-            self.runner = runner
-            self.thread = thread
-        }
     }
 
     /// Ranks and processors of one thread. Processor 0 of a rank runs beside its other roles.
@@ -100,7 +87,7 @@ public final class ThreadRunner: @unchecked Sendable {
         guard job.ranks < threadCount else { return share }
         var spare = job.ranks
         for rank in 0..<job.ranks {
-            for index in 1..<max(1, job.kernels[rank].processorCount) {
+            for index in 1..<max(1, kernels[rank].processorCount) {
                 if job.ranks + (spare - job.ranks) % (threadCount - job.ranks) == thread {
                     share.processors.append((rank, index))
                 }
@@ -128,7 +115,7 @@ public final class ThreadRunner: @unchecked Sendable {
             var hasWorked = false
             for (index, rank) in share.ranks.enumerated() where !job.fabric.isDead(rank) {
                 if stepRank(rank, report: &report) { hasWorked = true }
-                if !isDone[index] && job.kernels[rank].isDone {
+                if !isDone[index] && kernels[rank].isDone {
                     isDone[index] = true
                     report.endedAt = now
                     _ = perseus_fetch_add_acquire_release(shared, 1)
@@ -155,10 +142,10 @@ public final class ThreadRunner: @unchecked Sendable {
 
     private func stepRank(_ rank: Int, report: inout ThreadReport) -> Bool {
         var hasWorked = false
-        let kernel = job.kernels[rank]
+        let kernel = kernels[rank]
         if !kernel.isDone {
             setDirectClock(rank)
-            if kernel.dispatcher.pointee.step().hasWorked { hasWorked = true }
+            if kernel.dispatch().hasWorked { hasWorked = true }
             if kernel.observeAndSchedule() { hasWorked = true }
         }
         for thread in 0..<job.proxyThreads where stepProxy(rank, thread, report: &report) {
@@ -178,6 +165,8 @@ public final class ThreadRunner: @unchecked Sendable {
         let time = now
         let step: ProxyStep
         if job.directPorts.isEmpty {
+            // A proxy that was charged for posting is busy until that time has passed.
+            if job.clocks[index].now > time { return true }
             job.clocks[index].now = time
             step = HotPath.step(job.proxies + index, now: time)
         } else {
@@ -198,7 +187,7 @@ public final class ThreadRunner: @unchecked Sendable {
     private func stepProcessor(_ rank: Int, _ index: Int, report: inout ThreadReport) -> Bool {
         setDirectClock(rank)
         let begin = perseus_monotonic_nanoseconds()
-        let step = job.kernels[rank].processors[index].step()
+        let step = kernels[rank].process(index)
         guard step.hasWorked else { return false }
         report.computeNanoseconds[rank, default: 0] += perseus_monotonic_nanoseconds() &- begin
         return true
@@ -220,23 +209,23 @@ public final class ThreadRunner: @unchecked Sendable {
             failures += reports[thread].failures.map { "rank \($0.rank): \($0.operation)" }
         }
         outcome.computeNanoseconds =
-            (compute.max() ?? 0) / UInt64(max(1, job.kernels[0].processorCount))
-        if !job.kernels.allSatisfy(\.isDone) { outcome.failure = describe(failures.sorted()) }
+            (compute.max() ?? 0) / UInt64(max(1, kernels[0].processorCount))
+        if !kernels.allSatisfy(\.isDone) { outcome.failure = describe(failures.sorted()) }
         return outcome
     }
 
     private func describe(_ failures: [String]) -> RunFailure {
         let time = now
         var lines = failures
-        for rank in 0..<job.ranks where !job.fabric.isDead(rank) && !job.kernels[rank].isDone {
-            if let missing = job.kernels[rank].missing {
+        for rank in 0..<job.ranks where !job.fabric.isDead(rank) && !kernels[rank].isDone {
+            if let missing = kernels[rank].missing {
                 lines.append(
                     "rank \(rank): waits for the \(missing), stage signal not seen, age \(time / 1_000_000) ms"
                 )
             }
         }
         let dead = (0..<job.ranks).filter { job.fabric.isDead($0) }
-        for rank in dead where !job.kernels[rank].isDone {
+        for rank in dead where !kernels[rank].isDone {
             lines.append("peer \(rank): died before its own tokens were combined")
         }
         let cause =
@@ -245,4 +234,10 @@ public final class ThreadRunner: @unchecked Sendable {
             : "the layer cannot finish: " + dead.map { "rank \($0) died" }.joined(separator: ", ")
         return RunFailure(at: time, cause: cause, lines: lines)
     }
+}
+
+/// What a new thread does; a C function pointer cannot carry a generic runner.
+private final class ThreadBody {
+    let run: () -> Void
+    init(_ run: @escaping () -> Void) { self.run = run }
 }

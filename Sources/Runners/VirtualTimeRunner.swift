@@ -1,276 +1,327 @@
-// Drives the production roles on one thread and a virtual clock: deterministic, and as fast as events can be handled.
+// Drives the production roles on a virtual clock: an event queue decides who steps next, a cost model how long it takes.
 
 import PerseusMegakernel
 import PerseusPrimitives
 import PerseusProxy
 import PerseusSoftNIC
 
-/// Runs a job in virtual time.
+/// Runs kernels over a transport in virtual time.
 ///
 /// Every role sleeps until something that it polls could have changed, and is charged modelled time for what its step
 /// did. The order of events is total, so the same job gives the same times, counters and bytes on every run.
-public final class VirtualTimeRunner {
-    /// Role numbers of one rank: dispatcher, subscriber with scheduler, NIC, then proxies, then processors.
-    private enum Role {
-        static let dispatcher = 0
-        static let subscriber = 1
-        static let nic = 2
-        static let firstProxy = 3
-    }
-
-    private let job: LayerJob
+final class VirtualTimeRunner<K: Kernel> {
+    private let transport: TransportJob
+    private let kernels: [K]
     private let profile: Profile
     private let costs: CostModel
     private let deadline: UInt64
     private let trace: TraceRecorder?
-    private let rolesPerRank: Int
-    private let firstProcessor: Int
-    private let processorCount: Int
-    private var events: EventHeap<UInt32>
+    private let causes: CauseLog?
+    private let roles: RoleNumbers
+    /// Kernel roles post themselves.
+    private let isDirect: Bool
+    // Flat memory behind constants: no exclusivity checks and no reference counts in the loop.
+    private let events: UnsafeMutablePointer<EventHeap<UInt32>>
     /// [role]: time of the role's next step; .max when it sleeps.
-    private var scheduledAt: [UInt64]
+    private let scheduledAt: UnsafeMutablePointer<UInt64>
     /// [role]: until when the role's last step lasts.
-    private var busyUntil: [UInt64]
-    /// [rank]: signal words that changed and were not looked at.
-    private var changedWords: [[Range<Int>]]
-    /// [rank]: words may have changed that nobody named.
-    private var needsRescan: [Bool]
-    private var isDead: [Bool]
-    private var computeNanoseconds: [UInt64]
+    private let busyUntil: UnsafeMutablePointer<UInt64>
+    /// [role]: waits for room in a ring.
+    private let isBlocked: UnsafeMutablePointer<Bool>
+    private let ranks: UnsafeMutablePointer<RankProgress>
+    private let changedWords: UnsafeMutablePointer<ChangedWords>
     /// [proxy]: since when it stands still; .max when it does not.
-    private var stalledSince: [UInt64]
-    private var doneCount = 0
-    private var isDone: [Bool]
+    private let stalledSince: UnsafeMutablePointer<UInt64>
+    private let roleCount: Int
     private var outcome = RunOutcome()
+    private var doneCount = 0
     private var failureLines: [String] = []
+
+    /// Where one rank stands.
+    private struct RankProgress: BitwiseCopyable {
+        /// Words may have changed that nobody named.
+        var needsRescan = false
+        var isDead = false
+        var isDone = false
+        /// Kernel roles that wait for room.
+        var blockedCount = 0
+        var computeNanoseconds: UInt64 = 0
+    }
 
     /// - Parameters:
     ///   - deadline: virtual nanoseconds after which the run is given up.
     ///   - trace: records what happens, for a person to look at.
-    public init(job: LayerJob, profile: Profile, deadline: UInt64, trace: TraceRecorder? = nil) {
-        self.job = job
-        self.profile = profile
+    ///   - causes: records what each step had waited for.
+    init(
+        transport: TransportJob, kernels: [K], costs: CostModel, deadline: UInt64,
+        trace: TraceRecorder? = nil, causes: CauseLog? = nil
+    ) {
+        self.transport = transport
+        self.kernels = kernels
+        self.costs = costs
         self.deadline = deadline
         self.trace = trace
-        costs = CostModel(profile: profile, model: job.geometry.model)
-        processorCount = job.kernels.first?.processorCount ?? 0
-        firstProcessor = Role.firstProxy + job.proxyThreads
-        rolesPerRank = firstProcessor + processorCount
-        events = EventHeap(capacity: 4096)
-        let roles = job.ranks * rolesPerRank
-        scheduledAt = Array(repeating: .max, count: roles)
-        busyUntil = Array(repeating: 0, count: roles)
-        changedWords = Array(repeating: [], count: job.ranks)
-        needsRescan = Array(repeating: false, count: job.ranks)
-        isDead = Array(repeating: false, count: job.ranks)
-        computeNanoseconds = Array(repeating: 0, count: job.ranks)
-        stalledSince = Array(repeating: .max, count: job.ranks * job.proxyThreads)
-        isDone = Array(repeating: false, count: job.ranks)
+        self.causes = causes
+        profile = costs.profile
+        isDirect = !transport.directPorts.isEmpty
+        roles = RoleNumbers(
+            proxies: transport.proxyThreads, processors: kernels.first?.processorCount ?? 0)
+        roleCount = transport.ranks * roles.perRank
+        let proxyCount = transport.ranks * transport.proxyThreads
+        events = .allocate(capacity: 1)
+        events.initialize(to: EventHeap(capacity: 4096))
+        scheduledAt = .allocate(capacity: roleCount)
+        scheduledAt.initialize(repeating: .max, count: roleCount)
+        busyUntil = .allocate(capacity: roleCount)
+        busyUntil.initialize(repeating: 0, count: roleCount)
+        isBlocked = .allocate(capacity: roleCount)
+        isBlocked.initialize(repeating: false, count: roleCount)
+        ranks = .allocate(capacity: transport.ranks)
+        ranks.initialize(repeating: RankProgress(), count: transport.ranks)
+        changedWords = .allocate(capacity: 1)
+        changedWords.initialize(to: ChangedWords(ranks: transport.ranks))
+        stalledSince = .allocate(capacity: proxyCount)
+        stalledSince.initialize(repeating: .max, count: proxyCount)
     }
 
-    /// Runs the layer to its end, to a failure, or to the deadline.
-    public func run() -> RunOutcome {
-        for rank in 0..<job.ranks { wake(rank, Role.dispatcher, at: 0) }
-        var kills = job.faults.kills.sorted { ($0.at, $0.rank) < ($1.at, $1.rank) }[...]
-        while let time = events.nextTime {
+    deinit {
+        events.deinitialize(count: 1)
+        events.deallocate()
+        scheduledAt.deallocate()
+        busyUntil.deallocate()
+        isBlocked.deallocate()
+        ranks.deallocate()
+        changedWords.deinitialize(count: 1)
+        changedWords.deallocate()
+        stalledSince.deallocate()
+    }
+
+    /// Runs to the end, to a failure, or to the deadline.
+    func run() -> RunOutcome {
+        causes?.begin(roles: roles, roleCount: roleCount)
+        for rank in 0..<transport.ranks { wake(rank, roles.dispatcher, at: 0, .start) }
+        var kills = transport.faults.kills.sorted { ($0.at, $0.rank) < ($1.at, $1.rank) }[...]
+        var stepCount = 0
+        while let time = events.pointee.nextTime {
             if let kill = kills.first, kill.at <= time {
                 die(kill.rank)
                 kills.removeFirst()
                 continue
             }
             if time > deadline { break }
-            let event = events.pop()
-            let role = Int(event.payload)
-            guard scheduledAt[role] == event.time else { continue }
+            let role = Int(events.pointee.pop().payload)
+            guard scheduledAt[role] == time else { continue }
             scheduledAt[role] = .max
-            outcome.stepCount += 1
-            step(role, at: event.time)
+            stepCount += 1
+            step(role, at: time)
         }
+        outcome.stepCount = stepCount
         finish()
         return outcome
     }
 
     // MARK: Sleeping and waking
 
-    private func wake(_ rank: Int, _ role: Int, at time: UInt64) {
-        let index = rank * rolesPerRank + role
-        let time = max(time, busyUntil[index])
-        guard time < scheduledAt[index], !isDead[rank] else { return }
-        scheduledAt[index] = time
-        events.pushGrowing(time: time, UInt32(index))
+    private func wake(
+        _ rank: Int, _ role: Int, at time: UInt64, _ reason: CauseLog.Reason, request: Int32 = -1
+    ) {
+        let index = rank &* roles.perRank &+ role
+        let busy = busyUntil[index]
+        let due = max(time, busy)
+        guard due < scheduledAt[index], !ranks[rank].isDead else { return }
+        scheduledAt[index] = due
+        events.pointee.pushGrowing(time: due, UInt32(truncatingIfNeeded: index))
+        causes?.noteWake(
+            of: index, reason: busy > time ? .ownStep : reason, request: request)
     }
 
-    private func wakeProxies(_ rank: Int, at time: UInt64) {
-        for thread in 0..<job.proxyThreads { wake(rank, Role.firstProxy + thread, at: time) }
+    private func wakeProxies(_ rank: Int, at time: UInt64, _ reason: CauseLog.Reason) {
+        for thread in 0..<transport.proxyThreads {
+            wake(rank, roles.firstProxy + thread, at: time, reason)
+        }
     }
 
-    private func wakeProcessors(_ rank: Int, at time: UInt64) {
-        var ready = job.kernels[rank].readyTaskCount
-        for index in 0..<processorCount where ready > 0 {
-            if job.kernels[rank].processors[index].isIdle {
-                wake(rank, firstProcessor + index, at: time)
+    private func wakeProcessors(_ rank: Int, _ kernel: K, at time: UInt64) {
+        var ready = kernel.readyTaskCount
+        var index = 0
+        while ready > 0 && index < roles.processors {
+            if kernel.isIdle(index) {
+                wake(rank, roles.firstProcessor + index, at: time, .task)
                 ready -= 1
             }
+            index += 1
         }
     }
 
     private func die(_ rank: Int) {
-        job.fabric.kill(rank: rank)
-        isDead[rank] = true
-        if !isDone[rank] { doneCount += 1 }
-        isDone[rank] = true
-        for role in 0..<rolesPerRank { scheduledAt[rank * rolesPerRank + role] = .max }
+        transport.fabric.kill(rank: rank)
+        ranks[rank].isDead = true
+        if !ranks[rank].isDone { doneCount += 1 }
+        ranks[rank].isDone = true
+        for role in 0..<roles.perRank { scheduledAt[rank * roles.perRank + role] = .max }
     }
 
     // MARK: Steps
 
     private func step(_ index: Int, at now: UInt64) {
-        let (rank, role) = (index / rolesPerRank, index % rolesPerRank)
+        let rank = index / roles.perRank
+        let role = index &- rank &* roles.perRank
+        causes?.beginStep(of: index, at: now)
         switch role {
-        case Role.dispatcher: stepDispatcher(rank, at: now)
-        case Role.subscriber: stepSubscriber(rank, at: now)
-        case Role.nic: stepNIC(rank, at: now)
-        case Role.firstProxy..<firstProcessor:
-            stepProxy(rank, thread: role - Role.firstProxy, at: now)
-        default: stepProcessor(rank, processor: role - firstProcessor, at: now)
+        case roles.dispatcher: stepDispatcher(rank, at: now)
+        case roles.subscriber: stepSubscriber(rank, at: now)
+        case roles.nic: stepNIC(rank, at: now)
+        case roles.firstProxy..<roles.firstProcessor:
+            stepProxy(rank, thread: role - roles.firstProxy, at: now)
+        default: stepProcessor(rank, processor: role - roles.firstProcessor, at: now)
         }
     }
 
     /// Kernel roles that post themselves pay for posting: their clock is the endpoint's.
     private func beginDirect(_ rank: Int, at now: UInt64) {
-        if !job.directPorts.isEmpty { job.clocks[rank].now = now }
+        if isDirect { transport.clocks[rank].now = now }
     }
 
     private func directNanoseconds(_ rank: Int, since now: UInt64) -> UInt64 {
-        job.directPorts.isEmpty ? 0 : job.clocks[rank].now - now
+        isDirect ? transport.clocks[rank].now - now : 0
     }
 
     private func stepDispatcher(_ rank: Int, at now: UInt64) {
         beginDirect(rank, at: now)
-        let kernel = job.kernels[rank]
-        let step = kernel.dispatcher.pointee.step()
-        let cost = costs.nanoseconds(step.work) + directNanoseconds(rank, since: now)
-        let end = now + cost
-        busyUntil[rank * rolesPerRank + Role.dispatcher] = end
+        let kernel = kernels[rank]
+        let step = kernel.dispatch()
+        let end = now + costs.nanoseconds(step.work) + directNanoseconds(rank, since: now)
+        endStep(rank, roles.dispatcher, step, at: end)
         spread(step, of: rank, at: now)
         if step.hasWorked {
             trace?.record(rank, .dispatcher, step.work, from: now, to: end)
-            wake(rank, Role.dispatcher, at: end)
-            wake(rank, Role.subscriber, at: now)
+            wake(rank, roles.dispatcher, at: end, .ownStep)
+            wake(rank, roles.subscriber, at: now, .task)
         }
-        if kernel.isDone && !isDone[rank] {
-            isDone[rank] = true
+        if kernel.isDone && !ranks[rank].isDone {
+            ranks[rank].isDone = true
             doneCount += 1
-            if doneCount == job.ranks { outcome.layerNanoseconds = now }
+            if doneCount == transport.ranks {
+                outcome.layerNanoseconds = now
+                causes?.noteEnd()
+            }
         }
+    }
+
+    private func endStep(_ rank: Int, _ role: Int, _ step: RoleStep, at end: UInt64) {
+        let index = rank &* roles.perRank &+ role
+        busyUntil[index] = end
+        if step.isBlocked != isBlocked[index] {
+            isBlocked[index] = step.isBlocked
+            ranks[rank].blockedCount += step.isBlocked ? 1 : -1
+        }
+        causes?.endStep(at: end, work: step.work, hasPushed: step.hasPushed)
     }
 
     /// Tells everybody whom a kernel role's step concerns.
     private func spread(_ step: RoleStep, of rank: Int, at now: UInt64) {
         if step.hasPushed {
-            if job.directPorts.isEmpty {
-                wakeProxies(rank, at: now + profile.ringNanoseconds + profile.proxyPollNanoseconds)
-            } else {
+            if isDirect {
                 wakeNIC(rank)
-                wakeProxies(rank, at: now)  // a quiet may be answered already
+                wakeProxies(rank, at: now, .task)  // a quiet may be answered already
+            } else {
+                wakeProxies(
+                    rank, at: now + profile.ringNanoseconds + profile.proxyPollNanoseconds,
+                    .command)
             }
         }
-        for index in 0..<step.localSignalCount {
-            let signal = index == 0 ? step.localSignals.0 : step.localSignals.1
-            note(
-                rank: Int(signal.rank), words: Int(signal.first)..<Int(signal.first + signal.count),
-                at: now)
-        }
+        guard step.localSignalCount > 0 else { return }
+        note(step.localSignals.0, at: now)
+        if step.localSignalCount > 1 { note(step.localSignals.1, at: now) }
     }
 
-    private func note(rank: Int, words: Range<Int>, at now: UInt64) {
-        changedWords[rank].append(words)
-        wake(rank, Role.subscriber, at: now + profile.observeNanoseconds)
+    private func note(_ signal: LocalSignal, at now: UInt64) {
+        changedWords.pointee.append(
+            Int(signal.rank), first: Int(signal.first), count: Int(signal.count))
+        wake(
+            Int(signal.rank), roles.subscriber, at: now + profile.observeNanoseconds, .localSignal)
     }
 
     private func stepSubscriber(_ rank: Int, at now: UInt64) {
-        let kernel = job.kernels[rank]
+        let kernel = kernels[rank]
         var hasWorked = kernel.follow()
-        if hasWorked || needsRescan[rank] {
-            needsRescan[rank] = false
-            changedWords[rank].removeAll(keepingCapacity: true)
+        if hasWorked || ranks[rank].needsRescan {
+            ranks[rank].needsRescan = false
+            changedWords.pointee.removeAll(rank)
             if kernel.rescan() { hasWorked = true }
         }
-        if !changedWords[rank].isEmpty {
-            let changed = changedWords[rank]
-            changedWords[rank].removeAll(keepingCapacity: true)
-            for words in changed where kernel.observe(words: words) { hasWorked = true }
+        while let words = changedWords.pointee.removeFirst(rank) {
+            if kernel.observe(words: words) { hasWorked = true }
         }
         if kernel.schedule() { hasWorked = true }
         if hasWorked { trace?.mark(rank, .subscriber, at: now) }
-        wakeProcessors(rank, at: now)
-        wakeDispatcherIfDue(rank, at: now)
-    }
-
-    /// The dispatcher waits for the round (or, staged, for the experts) to be over.
-    private func wakeDispatcherIfDue(_ rank: Int, at now: UInt64) {
-        let state = job.kernels[rank].state
-        if state.isExpertSideDone && (state.isOwnerSideDone || state.program.isStaged) {
-            wake(rank, Role.dispatcher, at: now)
-        }
+        causes?.endStep(at: now, work: .none, hasPushed: false)
+        wakeProcessors(rank, kernel, at: now)
+        if kernel.isDispatcherDue { wake(rank, roles.dispatcher, at: now, .task) }
     }
 
     private func stepProcessor(_ rank: Int, processor: Int, at now: UInt64) {
         beginDirect(rank, at: now)
-        let role = firstProcessor + processor
-        let step = job.kernels[rank].processors[processor].step()
+        let step = kernels[rank].process(processor)
         let cost = costs.nanoseconds(step.work)
         let end = now + cost + directNanoseconds(rank, since: now)
-        busyUntil[rank * rolesPerRank + role] = end
-        computeNanoseconds[rank] += cost
+        endStep(rank, roles.firstProcessor + processor, step, at: end)
+        ranks[rank].computeNanoseconds += cost
         spread(step, of: rank, at: now)
         guard step.hasWorked else { return }
         if cost > 0 {
             trace?.record(rank, .processor(processor), step.work, from: now, to: end)
         } else {
             // A task has ended: its results may complete a round, and there may be room for another task.
-            wake(rank, Role.subscriber, at: now)
+            wake(rank, roles.subscriber, at: now, .task)
         }
-        wake(rank, role, at: end)
+        wake(rank, roles.firstProcessor + processor, at: end, .ownStep)
     }
 
     private func stepProxy(_ rank: Int, thread: Int, at now: UInt64) {
-        let index = rank * job.proxyThreads + thread
-        job.clocks[index].now = now
+        let index = rank &* transport.proxyThreads &+ thread
+        transport.clocks[index].now = now
         let step: ProxyStep
-        if job.directPorts.isEmpty {
-            step = HotPath.step(job.proxies + index, now: now)
-        } else {
+        if isDirect {
             step =
-                job.directPorts[rank].exclusively { HotPath.step(job.proxies + index, now: now) }
-                ?? ProxyStep()
+                transport.directPorts[rank].exclusively {
+                    HotPath.step(transport.proxies + index, now: now)
+                } ?? ProxyStep()
+        } else {
+            step = HotPath.step(transport.proxies + index, now: now)
         }
-        let end = job.clocks[index].now + UInt64(step.drained) * profile.drainNanoseconds
-        let role = rank * rolesPerRank + Role.firstProxy + thread
-        busyUntil[role] = end
+        let end =
+            transport.clocks[index].now + UInt64(step.drained) * profile.drainNanoseconds
+        busyUntil[rank &* roles.perRank &+ roles.firstProxy &+ thread] = end
+        causes?.endStep(at: end, work: .none, hasPushed: step.posted > 0)
         traceProxy(index, rank: rank, thread: thread, step: step, from: now, to: end)
         if step.hasFailed { noteFailure(of: index, rank: rank) }
         if step.posted > 0 { wakeNIC(rank) }
         if step.received > 0 {
-            needsRescan[rank] = true
-            wake(rank, Role.subscriber, at: now + profile.observeNanoseconds)
+            ranks[rank].needsRescan = true
+            wake(rank, roles.subscriber, at: now + profile.observeNanoseconds, .localSignal)
         }
         if !step.isIdle {
-            wake(rank, Role.firstProxy + thread, at: end)
-        } else if let visibleAt = job.proxies[index].transport.nextCompletionAt {
-            wake(rank, Role.firstProxy + thread, at: visibleAt + profile.proxyPollNanoseconds)
+            wake(rank, roles.firstProxy + thread, at: end, .ownStep)
+        } else if let visibleAt = transport.proxies[index].transport.nextCompletionAt {
+            wake(
+                rank, roles.firstProxy + thread, at: visibleAt + profile.proxyPollNanoseconds,
+                .completion)
         }
-        if step.drained > 0 || step.completed > 0 || step.quieted > 0 {
+        if step.quieted > 0 { wake(rank, roles.dispatcher, at: end, .quiet) }
+        if ranks[rank].blockedCount > 0
+            && (step.drained > 0 || step.completed > 0 || step.quieted > 0)
+        {
             wakeBlockedRoles(rank, at: end)
         }
     }
 
-    /// Rings have room again, or a quiet was answered.
+    /// Rings have room again.
     private func wakeBlockedRoles(_ rank: Int, at now: UInt64) {
-        wake(rank, Role.dispatcher, at: now)
-        for index in 0..<processorCount where !job.kernels[rank].processors[index].isIdle {
-            let role = rank * rolesPerRank + firstProcessor + index
-            if scheduledAt[role] == .max { wake(rank, firstProcessor + index, at: now) }
+        let first = rank &* roles.perRank
+        if isBlocked[first &+ roles.dispatcher] { wake(rank, roles.dispatcher, at: now, .room) }
+        for role in roles.firstProcessor..<roles.perRank where isBlocked[first &+ role] {
+            wake(rank, role, at: now, .room)
         }
     }
 
@@ -289,23 +340,30 @@ public final class VirtualTimeRunner {
     }
 
     private func wakeNIC(_ rank: Int) {
-        if let due = job.engines[rank].nextDue { wake(rank, Role.nic, at: due) }
+        if let due = transport.engines[rank].nextDue { wake(rank, roles.nic, at: due, .task) }
     }
 
     private func stepNIC(_ rank: Int, at now: UInt64) {
-        _ = HotPath.step(job.engines + rank, now: now)
-        for index in 0..<job.engines[rank].noticeCount {
-            let notice = job.engines[rank].notices[index]
+        let engine = transport.engines + rank
+        _ = HotPath.step(engine, now: now)
+        for index in 0..<engine.pointee.noticeCount {
+            let notice = engine.pointee.notices[index]
             switch notice.kind {
             case .signalWords:
-                let first = Int(notice.first)
-                note(rank: Int(notice.rank), words: first..<first + Int(notice.count), at: now)
+                changedWords.pointee.append(
+                    Int(notice.rank), first: Int(notice.first), count: Int(notice.count))
+                wake(
+                    Int(notice.rank), roles.subscriber, at: now + profile.observeNanoseconds,
+                    .signal, request: causes?.noteRequest(notice, rank: rank, at: now) ?? -1)
             case .completion:
                 wake(
-                    rank, Role.firstProxy + Int(notice.endpoint),
-                    at: notice.time + profile.proxyPollNanoseconds)
+                    rank, roles.firstProxy + Int(notice.endpoint),
+                    at: notice.time + profile.proxyPollNanoseconds, .completion,
+                    request: causes?.noteRequest(notice, rank: rank, at: now) ?? -1)
             case .receive:
-                wake(Int(notice.rank), Role.firstProxy, at: now + profile.proxyPollNanoseconds)
+                wake(
+                    Int(notice.rank), roles.firstProxy, at: now + profile.proxyPollNanoseconds,
+                    .signal, request: causes?.noteRequest(notice, rank: rank, at: now) ?? -1)
             case .transmitted: trace?.recordWire(rank, notice)
             }
         }
@@ -315,41 +373,42 @@ public final class VirtualTimeRunner {
     // MARK: The end
 
     private func noteFailure(of index: Int, rank: Int) {
-        guard let failure = job.proxies[index].failure,
+        guard let failure = transport.proxies[index].failure,
             !failureLines.contains(where: { $0.hasPrefix("rank \(rank): ") })
         else { return }
         failureLines.append("rank \(rank): \(failure)")
     }
 
     private func finish() {
-        outcome.counters = job.counters
-        let busiest = computeNanoseconds.max() ?? 0
-        outcome.computeNanoseconds = busiest / UInt64(max(1, processorCount))
-        if job.kernels.allSatisfy(\.isDone) { return }
+        outcome.counters = transport.counters
+        let busiest = (0..<transport.ranks).map { ranks[$0].computeNanoseconds }.max() ?? 0
+        outcome.computeNanoseconds = busiest / UInt64(max(1, roles.processors))
+        if kernels.allSatisfy(\.isDone) { return }
         outcome.failure = describeFailure()
     }
 
     private func describeFailure() -> RunFailure {
         let gaveUpAt = deadline
-        for rank in 0..<job.ranks where !isDead[rank] {
-            for thread in 0..<job.proxyThreads {
-                let index = rank * job.proxyThreads + thread
-                job.proxies[index].checkDeadlines(now: gaveUpAt)
+        for rank in 0..<transport.ranks where !ranks[rank].isDead {
+            for thread in 0..<transport.proxyThreads {
+                let index = rank * transport.proxyThreads + thread
+                transport.proxies[index].checkDeadlines(now: gaveUpAt)
                 noteFailure(of: index, rank: rank)
             }
         }
         var lines = failureLines
-        for rank in 0..<job.ranks where !isDead[rank] && !job.kernels[rank].isDone {
-            if let missing = job.kernels[rank].missing {
+        for rank in 0..<transport.ranks where !ranks[rank].isDead && !kernels[rank].isDone {
+            if let missing = kernels[rank].missing {
                 lines.append(
                     "rank \(rank): waits for the \(missing), stage signal not seen, age \(gaveUpAt / 1_000_000) ms"
                 )
             }
         }
-        for kill in job.faults.kills where isDead[kill.rank] && !job.kernels[kill.rank].isDone {
+        let kills = transport.faults.kills
+        for kill in kills where ranks[kill.rank].isDead && !kernels[kill.rank].isDone {
             lines.append("peer \(kill.rank): died before its own tokens were combined")
         }
-        let dead = job.faults.kills.filter { isDead[$0.rank] }.map {
+        let dead = kills.filter { ranks[$0.rank].isDead }.map {
             "rank \($0.rank) died at \($0.at) ns"
         }
         let cause =
@@ -358,4 +417,16 @@ public final class VirtualTimeRunner {
             : "the layer cannot finish: " + dead.joined(separator: ", ")
         return RunFailure(at: gaveUpAt, cause: cause, lines: lines)
     }
+}
+
+/// Numbers of the roles of one rank: dispatcher, subscriber with scheduler, NIC, then proxies, then processors.
+struct RoleNumbers {
+    let proxies: Int
+    let processors: Int
+    var dispatcher: Int { 0 }
+    var subscriber: Int { 1 }
+    var nic: Int { 2 }
+    var firstProxy: Int { 3 }
+    var firstProcessor: Int { 3 + proxies }
+    var perRank: Int { 3 + proxies + processors }
 }

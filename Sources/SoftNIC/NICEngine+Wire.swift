@@ -57,6 +57,8 @@ extension NICEngine {
         var duration = max(wire, parameters.messageNanoseconds) &+ refill
         if request.isFenced && parameters.honoursFence { duration &+= parameters.fenceNanoseconds }
         busyNanoseconds &+= duration
+        active[Int(entry)].sentAt = now &+ duration
+        active[Int(entry)].refill = refill
         isTransmitting = true
         events.push(time: now &+ duration, NICEvent(.transmit))
         var placed = now &+ duration &+ parameters.latencyNanoseconds
@@ -210,33 +212,36 @@ extension NICEngine {
             return
         }
         if request.operation == .fetchAdd {
-            addAtPeer(request)
+            addAtPeer(entry)
         } else {
             place(entry, fragment: fragment)
         }
         if active[Int(entry)].fragmentsLeft == 0 && request.operation == .writeWithImmediate {
-            notifyReceiver(peer, immediate: request.immediate, at: now)
+            notifyReceiver(entry, peer: peer, immediate: request.immediate, at: now)
         }
     }
 
     @inlinable
-    mutating func addAtPeer(_ request: WorkRequest) {
+    mutating func addAtPeer(_ entry: Int32) {
+        let request = active[Int(entry)].request
         guard
             let target = fabric.address(
                 rank: Int(request.peer), region: request.remoteRegion, offset: request.remoteOffset)
         else { return }
         _ = perseus_fetch_add_acquire_release(
             target.assumingMemoryBound(to: UInt64.self), request.localOffset)
-        notifySignal(request, wordOffset: request.remoteOffset >> 3, count: 1)
+        notifySignal(entry, count: 1)
     }
 
     @inlinable
-    mutating func notifySignal(_ request: WorkRequest, wordOffset: UInt64, count: Int) {
+    mutating func notifySignal(_ entry: Int32, count: Int) {
+        let request = active[Int(entry)].request
         guard request.remoteRegion == UInt8(PERSEUS_REGION_SIGNAL.rawValue) else { return }
-        notify(
-            NICNotice(
-                .signalWords, rank: Int(request.peer), first: wordOffset,
-                count: UInt32(truncatingIfNeeded: count)))
+        var notice = NICNotice(
+            .signalWords, rank: Int(request.peer), first: request.remoteOffset >> 3,
+            count: UInt32(truncatingIfNeeded: count))
+        notice.describe(active[Int(entry)])
+        notify(notice)
     }
 
     /// Moves the bytes of one fragment. Words of signal regions are stored whole, each with release.
@@ -252,7 +257,7 @@ extension NICEngine {
             let words = target.assumingMemoryBound(to: UInt64.self)
             let payload = payloads + Int(entry) &* payloadWords
             for index in 0..<total >> 3 { perseus_store_release(words + index, payload[index]) }
-            notifySignal(request, wordOffset: request.remoteOffset >> 3, count: total >> 3)
+            notifySignal(entry, count: total >> 3)
             return
         }
         let count = Int(active[Int(entry)].fragmentCount)
@@ -268,11 +273,15 @@ extension NICEngine {
 
     /// Hands an immediate to the peer's receive queue; a full queue is tried again, as a NIC would.
     @inlinable
-    mutating func notifyReceiver(_ peer: Int, immediate: UInt32, at now: UInt64) {
+    mutating func notifyReceiver(
+        _ entry: Int32, peer: Int, immediate: UInt32, at now: UInt64
+    ) {
         if fabric.isDead(peer) { return }
         let message = SoftReceive.encode(source: rank, immediate: immediate)
         if fabric.receiveQueues[peer].tryPush(message) {
-            notify(NICNotice(.receive, rank: peer))
+            var notice = NICNotice(.receive, rank: peer)
+            if entry >= 0 { notice.describe(active[Int(entry)]) }
+            notify(notice)
         } else {
             events.push(
                 time: now &+ 1000,
@@ -320,8 +329,9 @@ extension NICEngine {
             connections[connection].unretired = 0
             let isQueued = endpoints[endpoint].completionQueue.tryPush(completion)
             precondition(isQueued, "NICEngine: completion queue overrun")
-            notify(
-                NICNotice(.completion, endpoint: Int32(endpoint), time: completion.visibleAt))
+            var notice = NICNotice(.completion, time: completion.visibleAt)
+            notice.describe(done)
+            notify(notice)
         }
         active[Int(entry)].next = freeEntry
         freeEntry = entry

@@ -14,6 +14,9 @@ public struct ActiveRequest: BitwiseCopyable {
     @usableFromInline var request: WorkRequest
     @usableFromInline var postedAt: UInt64
     @usableFromInline var startedAt: UInt64 = 0
+    /// When its last byte had left, and how much of that time restarted an idle NIC.
+    @usableFromInline var sentAt: UInt64 = 0
+    @usableFromInline var refill: UInt64 = 0
     /// Latest placement of any fragment.
     @usableFromInline var placedAt: UInt64 = 0
     @usableFromInline var countsAsData = false
@@ -84,6 +87,11 @@ public struct NICNotice: BitwiseCopyable {
     public var count: UInt32
     public var first: UInt64
     public var time: UInt64
+    /// The request's way through the NIC: posted, on the wire from, until, and the refill in between.
+    public var postedAt: UInt64 = 0
+    public var startedAt: UInt64 = 0
+    public var sentAt: UInt64 = 0
+    public var refill: UInt64 = 0
 
     @inlinable
     init(
@@ -97,6 +105,16 @@ public struct NICNotice: BitwiseCopyable {
         self.count = count
         self.first = first
         self.time = time
+    }
+
+    @inlinable
+    mutating func describe(_ request: ActiveRequest) {
+        endpoint = request.endpoint
+        isFenced = request.request.isFenced
+        postedAt = request.postedAt
+        startedAt = request.startedAt
+        sentAt = request.sentAt
+        refill = request.refill
     }
 }
 
@@ -158,6 +176,8 @@ public struct NICEngine: ~Copyable {
     @inlinable public var noticeCount: Int { noticeCount_ }
     @usableFromInline let reportsTransmissions: Bool
     @usableFromInline let completionDelay: UInt64
+    /// When the last bytes that this NIC sent were placed at a peer.
+    public var lastPlacedAt: UInt64 = 0
     /// Time that the transmit engine was busy.
     public var busyNanoseconds: UInt64 = 0
 
@@ -332,10 +352,12 @@ public struct NICEngine: ~Copyable {
         switch event.payload.kind {
         case .transmit: transmitNext(at: event.time)
         case .deliver:
+            lastPlacedAt = event.time
             deliver(event.payload.entry, fragment: Int(event.payload.fragment), at: event.time)
         case .notify:
             notifyReceiver(
-                Int(event.payload.entry), immediate: event.payload.immediate, at: event.time)
+                -1, peer: Int(event.payload.entry), immediate: event.payload.immediate,
+                at: event.time)
         case .acknowledge: acknowledge(event.payload.entry, at: event.time)
         case .fail: failRequest(event.payload.entry, at: event.time)
         }
