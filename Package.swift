@@ -88,12 +88,19 @@ let package = Package(
                 "PerseusCommandRing", "PerseusProxy", "PerseusTransport", "PerseusMoE",
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),
+        // The paper's tables, sweeps, explanations and figures.
+        swiftTarget(
+            "Experiments",
+            [
+                "PerseusRunners", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
+                "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
+            ]),
         // Arguments, reports, tables, atomic files, doctor.
         swiftTarget("CommandLine", ["CPerseusShims", "PerseusPrimitives"]),
         .executableTarget(
             name: "perseus",
             dependencies: [
-                "PerseusCommandLine", "PerseusRunners", "PerseusBenchmarks",
+                "PerseusCommandLine", "PerseusRunners", "PerseusExperiments", "PerseusBenchmarks",
                 "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
                 "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport",
             ],

@@ -11,6 +11,7 @@ public enum Invocation: Equatable, Sendable {
     case run(RunOptions)
     case bench(BenchOptions)
     case simulateSeeds(SimulateOptions)
+    case simulatePaper(PaperOptions)
     case doctor(DoctorOptions)
 
     /// Parses `arguments`, which exclude the name of the program.
@@ -38,6 +39,7 @@ public enum Invocation: Equatable, Sendable {
         case RunDeclaration.command.path: .run(try RunOptions(given))
         case DoctorDeclaration.command.path: .doctor(try DoctorOptions(given))
         case "perseus simulate seeds": .simulateSeeds(try SimulateOptions(given))
+        case PaperDeclaration.command.path: .simulatePaper(try PaperOptions(given))
         default: .bench(try BenchOptions(given))
         }
     }

@@ -135,7 +135,8 @@ final class CauseLog {
                 let cause = steps[Int(step.cause)]
                 let isOwn = step.reason == .ownStep
                 // What happens between the cause and this step belongs to the edge; the cause's own time to its role.
-                let handedOver = isOwn || step.reason == .room || step.reason == .quiet
+                let handedOver =
+                    isOwn || step.reason == .room || step.reason == .quiet
                     ? cause.end : cause.begin
                 take(&path, edge(step.reason), &until, since: min(until, handedOver))
                 take(&path, duration(of: cause), &until, since: min(until, cause.begin))
@@ -173,7 +174,8 @@ final class CauseLog {
     /// they post.
     private func poster(of request: Request) -> Int32 {
         let first = Int(request.rank) * roles.perRank
-        let proxy = stepBefore(request.postedAt, role: first + roles.firstProxy + Int(request.endpoint))
+        let proxy = stepBefore(
+            request.postedAt, role: first + roles.firstProxy + Int(request.endpoint))
         if proxy >= 0, steps[Int(proxy)].hasPushed { return proxy }
         var best: Int32 = proxy
         for role in [roles.dispatcher] + Array(roles.firstProcessor..<roles.perRank) {

@@ -40,7 +40,16 @@ public final class LayerJob {
     ) throws {
         self.geometry = geometry
         self.setup = setup
-        try Self.checkImmediates(geometry, setup)
+        try setup.ordering.checkImmediates(
+            layout: geometry.layout,
+            messageByteCount: geometry.roundTokens * Int(geometry.layout.row_stride),
+            hint: "use a smaller --heap-limit (more rounds) or another --ordering")
+        if setup.ordering == .countedImmediate && setup.program.isStaged {
+            throw PerseusError(
+                .badInput,
+                "scheme collective sends one put for several experts, which counted-immediate does not count"
+            )
+        }
         let heaps = try (0..<geometry.rankCount).map { _ in
             try SymmetricHeap(layout: geometry.layout, hasData: compute != nil)
         }
@@ -71,30 +80,6 @@ public final class LayerJob {
     }
 
     deinit { output?.deallocate() }
-
-    /// Immediates have 32 bits: what they cannot name is refused before anything starts.
-    private static func checkImmediates(_ geometry: LayerGeometry, _ setup: SchemeSetup) throws {
-        guard setup.ordering.usesImmediates else { return }
-        let words = Int(geometry.layout.signal_byte_count / 8)
-        let message = geometry.roundTokens * Int(geometry.layout.row_stride)
-        let isCounted = setup.ordering == .countedImmediate
-        if words > Immediate.signalWordLimit
-            || (isCounted && geometry.layout.data_byte_count > Immediate.dataRegionByteLimit)
-            || (isCounted && message > Int(PERSEUS_MAX_PUT_BYTES))
-        {
-            throw PerseusError(
-                .badInput,
-                "ordering \(setup.ordering.rawValue): 32-bit immediates cannot name \(words) signal words,"
-                    + " \(geometry.layout.data_byte_count) bytes per rank or messages of \(message) bytes;"
-                    + " use a smaller --heap-limit (more rounds) or another --ordering")
-        }
-        if isCounted && setup.program.isStaged {
-            throw PerseusError(
-                .badInput,
-                "scheme collective sends one put for several experts, which counted-immediate does not count"
-            )
-        }
-    }
 
     /// Routing of all tokens, [all tokens, topK], after the run.
     public var routing: (ids: [Int32], weights: [Float]) {

@@ -1,5 +1,6 @@
 // The named schemes: path, signaling and ordering, and what each means for kernel, proxy and NIC.
 
+import CPerseusABI
 import PerseusMegakernel
 import PerseusMoE
 import PerseusPrimitives
@@ -163,5 +164,26 @@ public struct SchemeSetup: Sendable {
         proxy.groupsCombineOnly = scheme != .perseusPlus
         proxy.groupWordLimit = options.combineGroupSize ?? 32
         return proxy
+    }
+}
+
+extension SignalOrdering {
+    /// Refuses, before anything starts, what the 32 bits of an immediate cannot name.
+    func checkImmediates(
+        layout: perseus_arena_layout, messageByteCount: Int, hint: String
+    ) throws {
+        guard usesImmediates else { return }
+        let words = Int(layout.signal_byte_count / 8)
+        let isCounted = self == .countedImmediate
+        if words > Immediate.signalWordLimit
+            || (isCounted && layout.data_byte_count > Immediate.dataRegionByteLimit)
+            || (isCounted && messageByteCount > Int(PERSEUS_MAX_PUT_BYTES))
+        {
+            throw PerseusError(
+                .badInput,
+                "ordering \(rawValue): 32-bit immediates cannot name \(words) signal words,"
+                    + " \(layout.data_byte_count) bytes per rank or messages of \(messageByteCount) bytes; \(hint)"
+            )
+        }
     }
 }

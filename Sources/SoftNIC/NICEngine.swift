@@ -176,7 +176,7 @@ public struct NICEngine: ~Copyable {
     @inlinable public var noticeCount: Int { noticeCount_ }
     @usableFromInline let reportsTransmissions: Bool
     @usableFromInline let completionDelay: UInt64
-    /// When the last bytes that this NIC sent were placed at a peer.
+    /// When this NIC last placed bytes at a peer, by the clock of `step`.
     public var lastPlacedAt: UInt64 = 0
     /// Time that the transmit engine was busy.
     public var busyNanoseconds: UInt64 = 0
@@ -263,7 +263,7 @@ public struct NICEngine: ~Copyable {
         if fabric.isDead(rank) { return false }
         var hasWorked = admitPosted(now: now)
         while noticeCount < NICEngine.noticeCapacity - 8, let due = events.nextTime, due <= now {
-            handle(events.pop())
+            handle(events.pop(), now: now)
             hasWorked = true
         }
         return hasWorked
@@ -348,11 +348,11 @@ public struct NICEngine: ~Copyable {
     }
 
     @inlinable
-    mutating func handle(_ event: EventHeap<NICEvent>.Event) {
+    mutating func handle(_ event: EventHeap<NICEvent>.Event, now: UInt64) {
         switch event.payload.kind {
         case .transmit: transmitNext(at: event.time)
         case .deliver:
-            lastPlacedAt = event.time
+            lastPlacedAt = now
             deliver(event.payload.entry, fragment: Int(event.payload.fragment), at: event.time)
         case .notify:
             notifyReceiver(

@@ -30,6 +30,7 @@ struct Perseus {
         case .run(let options): try RunCommand(options).execute()
         case .bench(let options): try executeBench(options)
         case .simulateSeeds(let options): try executeSeeds(options)
+        case .simulatePaper(let options): try executePaper(options)
         case .doctor(let options): try executeDoctor(options)
         }
     }

@@ -39,7 +39,7 @@ enum SimulateDeclaration {
         summary: "run the production roles on the virtual clock under injected faults",
         discussion: "The same proxy, rings and orderings as perseus run, with another clock and "
             + "another NIC model.",
-        subcommands: [seeds],
+        subcommands: [PaperDeclaration.command, seeds],
         examples: [
             CommandExample(
                 purpose: "Two hundred random scenarios:", line: "perseus simulate seeds"),

@@ -1,0 +1,38 @@
+// The values of `perseus simulate paper`.
+
+import PerseusPrimitives
+
+/// Everything `perseus simulate paper` was told.
+public struct PaperOptions: Equatable, Sendable {
+    /// nil: one per core.
+    public var threadCount: Int?
+    public var jsonPath: String?
+
+    init(_ given: ParsedArguments) throws(PerseusError) {
+        threadCount = try given.value(of: PaperDeclaration.threads)
+        jsonPath = try given.value(of: CommonOptions.json)
+    }
+}
+
+/// Declares `perseus simulate paper`.
+enum PaperDeclaration {
+    static let threads = CommandOption(
+        "threads", .integer(in: 1...4096), absent: "one per core",
+        help: "Points that are simulated at the same time.")
+
+    static let command = CommandDeclaration(
+        path: "perseus simulate paper",
+        summary: "every number that the paper reports beside ours, and every trend",
+        discussion: "Runs the paper's experiments on the virtual clock and prints the reported "
+            + "value, ours and their ratio; which rows were fitted to, which are predictions, and "
+            + "which settings are our assumption. Exits with 1 when the prediction is worse than "
+            + "it promises.",
+        groups: [
+            OptionGroup(title: "Options", entries: [threads.entry, CommonOptions.json.entry])
+        ],
+        examples: [
+            CommandExample(purpose: "The comparison:", line: "perseus simulate paper"),
+            CommandExample(
+                purpose: "Kept as JSON:", line: "perseus simulate paper --json paper.json"),
+        ])
+}

@@ -1,0 +1,121 @@
+// Directions that the paper reports: a model that gets a number right and a direction wrong explains nothing.
+
+import PerseusRunners
+
+extension PaperTrend {
+    private typealias Settings = PaperSettings
+
+    /// All trends, in the order of the rows that they belong to.
+    public static let all: [PaperTrend] = [
+        PaperTrend("the fence takes more time on more nodes") {
+            isRising([2, 4, 8].map { [lab = $0] nodes in lab.fenceTime(nodes: nodes, byteCount: 4096) })
+        },
+        PaperTrend("the fence's share falls with the size and stays above 19 % at 4 MB") {
+            let shares = [4096, 65536, 1 << 20, 4 << 20].map { [lab = $0] bytes in
+                lab.fenceShare(nodes: 8, byteCount: bytes)
+            }
+            return isFalling(shares) && shares[3] > 19
+        },
+        PaperTrend("signalled throughput falls with concurrency, 4 KB, 8 nodes") { lab in
+            isFalling(
+                [8, 32, 128].map { concurrency in
+                    lab.put(
+                        Settings.puts(
+                            nodes: 8, byteCount: 4096, concurrency: concurrency, nil))
+                        / lab.put(
+                            Settings.puts(
+                                nodes: 8, byteCount: 4096, concurrency: concurrency, .coupled))
+                })
+        },
+        PaperTrend("with the paper's system large messages lose nothing to signals (within 10 %)") {
+            $0.throughputShare(nodes: 8, byteCount: 4 << 20, .perseus) > 90
+        },
+        PaperTrend("inside one node there is no effect") {
+            let one = Settings.perlmutter(nodes: 1, tokens: 1024, .coupled)
+            return abs($0.layer(one) / $0.layer(one.with(\.scheme, .perseus)) - 1) < 0.01
+        },
+        PaperTrend("2 nodes: decoupling gains more than NIC ordering") { lab in
+            lab.speedup(Settings.perlmutter(nodes: 2, tokens: 1024, .decoupled))
+                > lab.speedup(Settings.perlmutter(nodes: 2, tokens: 1024, .nicOrdered))
+        },
+        PaperTrend("8 nodes: NIC ordering gains more than decoupling") { lab in
+            lab.speedup(Settings.perlmutter(nodes: 8, tokens: 1024, .nicOrdered))
+                > lab.speedup(Settings.perlmutter(nodes: 8, tokens: 1024, .decoupled))
+        },
+        PaperTrend("8 nodes: both together gain more than either") { lab in
+            let both = lab.speedup(Settings.perlmutter(nodes: 8, tokens: 1024, .perseus))
+            return both > lab.speedup(Settings.perlmutter(nodes: 8, tokens: 1024, .nicOrdered))
+                && both > lab.speedup(Settings.perlmutter(nodes: 8, tokens: 1024, .decoupled))
+        },
+        PaperTrend("larger groups mean fewer fences and less time, decoupled, 8 nodes") { lab in
+            isFalling(
+                [1, 4, 28].map { size in
+                    lab.layer(
+                        Settings.perlmutter(nodes: 8, tokens: 1024, .decoupled)
+                            .with(\.groupSize, size))
+                })
+        },
+        PaperTrend("the default group is within 2 % of the best, perseus, 1K to 64K tokens") { lab in
+            [1024, 8192, 65536].allSatisfy { tokens in
+                let base = Settings.perlmutter(nodes: 8, tokens: tokens, .perseus)
+                let best = [1, 4, 28, 112].map { lab.layer(base.with(\.groupSize, $0)) }.min() ?? 0
+                return lab.layer(base) <= 1.02 * best
+            }
+        },
+        PaperTrend("libfabric: the gain falls with the tokens") { lab in
+            isFalling(
+                [1024, 4096, 16384, 65536].map {
+                    lab.speedup(Settings.perlmutter(nodes: 8, tokens: $0, .perseus))
+                })
+        },
+        PaperTrend("IBRC: the gain grows with the tokens") { lab in
+            isRising(
+                [1024, 4096, 16384, 65536].map {
+                    lab.speedup(Settings.infiniBand(nodes: 4, tokens: $0, .perseus))
+                })
+        },
+        PaperTrend("the regression of coupled grows linearly to 16 nodes (R2 > 0.98)") { lab in
+            LineFit(
+                [2, 4, 8, 16].map { nodes in
+                    (
+                        Double(nodes),
+                        lab.slowdown(Settings.perlmutter(nodes: nodes, tokens: 1024, .coupled))
+                    )
+                }
+            ).rSquared > 0.98
+        },
+        PaperTrend("alpha-beta: R2 > 0.99, and on libfabric a falls more than b") { lab in
+            func fit(_ scheme: Scheme) -> LineFit {
+                lab.alphaBeta(
+                    Settings.perlmutter(nodes: 16, tokens: 1024, scheme), bytesPerToken: 32768)
+            }
+            let (coupled, perseus) = (fit(.coupled), fit(.perseus))
+            return min(coupled.rSquared, perseus.rSquared) > 0.99
+                && perseus.intercept / coupled.intercept < perseus.slope / coupled.slope
+        },
+        PaperTrend("skew: the gain falls at 1K tokens and rises at 8K") { lab in
+            func gain(_ tokens: Int, _ zipf: Double) -> Double {
+                lab.speedup(
+                    Settings.perlmutter(nodes: 8, tokens: tokens, .perseus).with(\.zipf, zipf))
+            }
+            return gain(1024, 1.5) < gain(1024, 0) && gain(8192, 1.5) > gain(8192, 0)
+        },
+        PaperTrend("models: Qwen3 gains most, then GPT-OSS, then DeepSeek-V3 (best cases, 16 nodes)") {
+            lab in
+            isFalling(
+                ["qwen3-30b", "gpt-oss-120b", "deepseek-v3"].map { model in
+                    Settings.bestCaseTokens.map {
+                        lab.speedup(Settings.perlmutter(model, nodes: 16, tokens: $0, .perseus))
+                    }.max() ?? 0
+                })
+        },
+    ]
+
+    private static func isRising(_ values: [Double]) -> Bool {
+        zip(values, values.dropFirst()).allSatisfy { $0 < $1 }
+    }
+
+    private static func isFalling(_ values: [Double]) -> Bool {
+        zip(values, values.dropFirst()).allSatisfy { $0 > $1 }
+    }
+}
