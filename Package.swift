@@ -92,7 +92,8 @@ let package = Package(
         swiftTarget(
             "Experiments",
             [
-                "PerseusRunners", "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC",
+                "CPerseusShims", "PerseusRunners", "PerseusMegakernel", "PerseusProxy",
+                "PerseusSoftNIC",
                 "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
             ]),
         // Arguments, reports, tables, atomic files, doctor.
@@ -135,6 +136,8 @@ let package = Package(
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),
         swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives"]),
+        swiftTests(
+            "Experiments", ["PerseusExperiments", "PerseusPrimitives"], data: ["Golden"]),
         swiftTests(
             "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),
         // Depends on the executable so that it is built; the tests start it as a person would.
