@@ -110,7 +110,10 @@ public struct SeedScenario: Sendable {
             + " \(settings.options.ordering?.rawValue ?? "own"), fabric \(settings.profile.name), \(faults)"
     }
 
-    public var replayLine: String {
+    public var replayLine: String { Self.replayLine(seed: seed) }
+
+    /// What to type to see one scenario again.
+    public static func replayLine(seed: UInt64) -> String {
         "replay: swift run -c release perseus simulate seeds --seed 0x\(String(seed, radix: 16)) --count 1"
     }
 

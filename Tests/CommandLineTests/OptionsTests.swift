@@ -147,4 +147,25 @@ private func refusal(_ words: String...) -> String {
         #expect(seeds.isQuiet && seeds.stopsAtFirstFailure)
         #expect(doctor.jsonPath == "-")
     }
+
+    @Test func seedsEndByCountOrByTime() throws {
+        func seeds(_ words: String...) throws -> SimulateOptions {
+            guard
+                case .simulateSeeds(let options) = try Invocation.parse(
+                    ["simulate", "seeds"] + words)
+            else { throw PerseusError(.badInput, "another command") }
+            return options
+        }
+        let plain = try seeds()
+        #expect(plain.seedCount == 200 && plain.limitSeconds == nil && plain.threadCount == nil)
+        let timed = try seeds("--seconds", "1.5", "--threads", "3")
+        #expect(timed.seedCount == nil && timed.limitSeconds == 1.5 && timed.threadCount == 3)
+        let both = try seeds("--seconds", "1.5", "--count", "7")
+        #expect(both.seedCount == 7 && both.limitSeconds == 1.5)
+        for words in [
+            ["--seconds", "0"], ["--seconds", "-1"], ["--seconds", "nan"], ["--threads", "0"],
+        ] {
+            #expect(throws: PerseusError.self) { try seeds(words[0], words[1]) }
+        }
+    }
 }

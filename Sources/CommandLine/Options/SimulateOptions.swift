@@ -4,8 +4,12 @@ import PerseusPrimitives
 
 /// Everything `perseus simulate seeds` was told.
 public struct SimulateOptions: Equatable, Sendable {
-    /// Scenarios to run.
-    public var seedCount: Int
+    /// Scenarios to run at most; nil: as many as fit into `limitSeconds`.
+    public var seedCount: Int?
+    /// Real time after which no further scenario is started; nil: no limit.
+    public var limitSeconds: Double?
+    /// Nil: one per core.
+    public var threadCount: Int?
     /// Seed of the first scenario; the others follow by one.
     public var firstSeed: UInt64
     public var jsonPath: String?
@@ -15,7 +19,10 @@ public struct SimulateOptions: Equatable, Sendable {
     public var stopsAtFirstFailure: Bool
 
     init(_ given: ParsedArguments) throws(PerseusError) {
-        seedCount = try given.value(of: SimulateDeclaration.count)
+        limitSeconds = try given.value(of: SimulateDeclaration.seconds)
+        let defaultCount = limitSeconds == nil ? SimulateDeclaration.defaultCount : nil
+        seedCount = try given.value(of: SimulateDeclaration.count) ?? defaultCount
+        threadCount = try given.value(of: SimulateDeclaration.threads)
         firstSeed = try given.value(of: SimulateDeclaration.seed)
         jsonPath = try given.value(of: CommonOptions.json)
         isQuiet = given.isGiven(SimulateDeclaration.quiet)
@@ -25,9 +32,17 @@ public struct SimulateOptions: Equatable, Sendable {
 
 /// Declares `perseus simulate` and its commands.
 enum SimulateDeclaration {
+    static let defaultCount = 200
     static let count = CommandOption(
-        "count", .integer(in: 1...1_000_000_000), default: 200,
+        "count", .integer(in: 1...1_000_000_000),
+        absent: "\(defaultCount); with --seconds no limit",
         help: "Scenarios to run.")
+    static let seconds = CommandOption(
+        "seconds", .number("S", .aboveZero), absent: "no limit",
+        help: "Start no further one after this time; what was started is finished.")
+    static let threads = CommandOption(
+        "threads", .integer(in: 1...4096), absent: "one per core",
+        help: "Scenarios at a time; the report is the same for every number.")
     static let seed = CommandOption(
         "seed", .seed, default: 1,
         help: "Seed of the first one, decimal or 0x hexadecimal; the others follow by one.")
@@ -47,8 +62,8 @@ enum SimulateDeclaration {
                 purpose: "Replay one of them:",
                 line: "perseus simulate seeds --seed 0x9f3c --count 1"),
             CommandExample(
-                purpose: "Search until something breaks:",
-                line: "perseus simulate seeds --count 100000 --quiet --first-failure"),
+                purpose: "Search for an hour, or until something breaks:",
+                line: "perseus simulate seeds --seconds 3600 --first-failure"),
         ])
 
     private static let seeds = CommandDeclaration(
@@ -61,8 +76,8 @@ enum SimulateDeclaration {
             OptionGroup(
                 title: "Options",
                 entries: [
-                    count.entry, seed.entry, quiet.entry, firstFailure.entry,
-                    CommonOptions.json.entry,
+                    count.entry, seconds.entry, seed.entry, threads.entry, quiet.entry,
+                    firstFailure.entry, CommonOptions.json.entry,
                 ])
         ],
         examples: [
@@ -72,7 +87,7 @@ enum SimulateDeclaration {
                 purpose: "Replay one of them:",
                 line: "perseus simulate seeds --seed 0x9f3c --count 1"),
             CommandExample(
-                purpose: "Search until something breaks:",
-                line: "perseus simulate seeds --count 100000 --quiet --first-failure"),
+                purpose: "Search for an hour, or until something breaks:",
+                line: "perseus simulate seeds --seconds 3600 --first-failure"),
         ])
 }
