@@ -33,7 +33,7 @@ let package = Package(
         .target(name: "CPerseusABI"),
         // Pause, affinity, atomics on memory we do not own.
         .target(name: "CPerseusShims"),
-        // Quantities, clock, seeded random, trace events, errors.
+        // Quantities, clock, seeded random, trace events, errors, suggestions for mistyped names.
         swiftTarget("Primitives", ["CPerseusShims"]),
         // Symmetric heap and regions.
         swiftTarget("Memory", ["CPerseusABI", "PerseusPrimitives"]),

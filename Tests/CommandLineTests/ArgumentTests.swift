@@ -79,14 +79,6 @@ private func refusal(_ words: String...) -> String {
             #expect(text.contains("Usage: perseus"))
         }
     }
-
-    @Test func editDistanceCountsSwapsOnce() {
-        #expect(NameSuggestion.editDistance("", "abc") == 3)
-        #expect(NameSuggestion.editDistance("abc", "") == 3)
-        #expect(NameSuggestion.editDistance("kitten", "sitting") == 3)
-        #expect(NameSuggestion.editDistance("rign", "ring") == 1)
-        #expect(NameSuggestion.nearest(to: "xyz", among: ["ring", "a"]) == nil)
-    }
 }
 
 @Suite struct ValueFormatTests {

@@ -1,7 +1,8 @@
 // The small tools that everything else trusts.
 
-import PerseusPrimitives
 import Testing
+
+@testable import PerseusPrimitives
 
 @Suite struct PrimitivesTests {
     @Test(arguments: 1...20)
@@ -36,5 +37,13 @@ import Testing
         var a = SeededRandom(seed: 1, stream: 1)
         var b = SeededRandom(seed: 1, stream: 2)
         #expect((0..<8).map { _ in a.next() } != (0..<8).map { _ in b.next() })
+    }
+
+    @Test func editDistanceCountsSwapsOnce() {
+        #expect(NameSuggestion.editDistance("", "abc") == 3)
+        #expect(NameSuggestion.editDistance("abc", "") == 3)
+        #expect(NameSuggestion.editDistance("kitten", "sitting") == 3)
+        #expect(NameSuggestion.editDistance("rign", "ring") == 1)
+        #expect(NameSuggestion.nearest(to: "xyz", among: ["ring", "a"]) == nil)
     }
 }

@@ -1,5 +1,7 @@
 // How the text after an option becomes a value: integers, sizes, seeds, names, lists, paths.
 
+import PerseusPrimitives
+
 /// Why a value was refused, as the rest of a sentence after `--option value:`.
 struct ValueRefusal: Error, Equatable {
     let reason: String

@@ -1,12 +1,12 @@
 // The nearest known name for a mistyped one, by edit distance.
 
 /// Finds what a person probably meant.
-enum NameSuggestion {
+public enum NameSuggestion {
     /// The candidate nearest to `word`, or nil when none is near enough to be worth proposing.
     ///
     /// A candidate that `word` abbreviates (three letters or more) counts as one edit away; ties go
     /// to the candidate that stands first.
-    static func nearest(to word: String, among candidates: [String]) -> String? {
+    public static func nearest(to word: String, among candidates: [String]) -> String? {
         let allowedEdits = max(2, word.count / 3)
         var best: (candidate: String, edits: Int)?
         for candidate in candidates {
@@ -22,7 +22,7 @@ enum NameSuggestion {
     }
 
     /// `; did you mean X?`, or the whole list when nothing is near.
-    static func clause(for word: String, among candidates: [String]) -> String {
+    public static func clause(for word: String, among candidates: [String]) -> String {
         if let nearest = nearest(to: word, among: candidates) {
             return "; did you mean \(nearest)?"
         }
