@@ -9,10 +9,13 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-func swiftTarget(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+/// - Parameter embedded: files that the build makes byte arrays of.
+func swiftTarget(
+    _ name: String, _ dependencies: [Target.Dependency], embedded: [String] = []
+) -> Target {
     .target(
         name: "Perseus\(name)", dependencies: dependencies, path: "Sources/\(name)",
-        swiftSettings: settings)
+        resources: embedded.map { .embedInCode($0) }, swiftSettings: settings)
 }
 
 func swiftTests(
@@ -78,7 +81,11 @@ let package = Package(
                 "PerseusSoftNIC",
                 "PerseusCommandRing", "PerseusTransport", "PerseusMemory", "PerseusMoE",
                 "PerseusExpertKernels", "PerseusPrimitives",
-            ]),
+            ],
+            embedded: [
+                "perlmutter-slingshot11", "h100-connectx7", "h100-connectx7-one-qp",
+                "roce-adaptive", "efa-srd", "ideal",
+            ].map { "Profiles/\($0).profile" }),
         // Baselines in C that benchmarks are measured against.
         .target(name: "CBenchmarkBaselines", dependencies: ["CPerseusABI"]),
         swiftTarget(

@@ -17,7 +17,7 @@ public enum DeliveryMode: String, CaseIterable, Sendable {
 ///
 /// Times are nanoseconds, rates bytes per nanosecond (= GB/s). The same numbers serve both clocks: in virtual time
 /// they are charged, in real time the NIC waits until they have passed.
-public struct NICParameters: Sendable {
+public struct NICParameters: Equatable, Sendable {
     // MARK: Wire
     /// Payload rate of the port, each direction.
     public var bytesPerNanosecond = 25.0
@@ -69,7 +69,7 @@ public struct NICParameters: Sendable {
 }
 
 /// What posting costs the thread that posts (charged in virtual time only; in real time it costs what it costs).
-public struct PostingCosts: Sendable {
+public struct PostingCosts: Equatable, Sendable {
     /// A data put, from the drained command to the posted request.
     public var putNanoseconds: UInt64 = 0
     /// A signal.
