@@ -20,10 +20,7 @@ struct RunCommand {
 
     init(_ options: RunOptions) throws {
         self.options = options
-        guard let profile = Profile.named(options.profile) else {
-            throw PerseusError(.badInput, "--profile: unknown profile \(options.profile)")
-        }
-        self.profile = profile
+        profile = try ProfileDocument(namedOrAt: options.profile).profile
         faults =
             try options.faultPlan.map {
                 try FaultPlan(parsing: $0, rankCount: options.rankCount)
@@ -36,6 +33,11 @@ struct RunCommand {
         var text = RunText(
             options, setup, profile, to: files.usesStandardOutput ? .error : .output)
         try text.writeIntroduction()
+        if !profile.isBuiltIn && Profile.named(profile.name) != nil {
+            text.note(
+                "note: \(options.profile) has the name of a built-in profile and other values;"
+                    + " a name of its own keeps reports apart")
+        }
         let verification = try verify(setup)
         let outcome = try runSchemes(setup, text: &text, verification: verification)
         try write(outcome, setup)
@@ -207,6 +209,11 @@ struct RunCommand {
         }
         var context = RunContext(
             options, machine: options.clock == "real" ? MachineContext() : nil)
+        context.profile = profile.name
+        if !profile.isBuiltIn {
+            context.profileValues = Dictionary(
+                uniqueKeysWithValues: ProfileParameter.all.map { ($0.key, $0.text(in: profile)) })
+        }
         context.tokensPerRank = setup.workload.geometry.tokensPerRank
         context.hidden = model.hidden
         context.intermediate = model.intermediate

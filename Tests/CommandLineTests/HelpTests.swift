@@ -33,7 +33,7 @@ import Testing
     /// An example that is refused would be the first thing that a newcomer sees fail.
     @Test(arguments: commands.flatMap(\.examples).map(\.line))
     func examplesAreAccepted(line: String) throws {
-        let command = line.split(separator: "|")[0]
+        let command = line.split { $0 == "|" || $0 == ">" }[0]
         let words = command.split(separator: " ").map(String.init)
         #expect(words.first == "perseus")
         let invocation = try Invocation.parse(Array(words.dropFirst()))

@@ -86,6 +86,17 @@ private func refusal(_ words: String...) -> String {
         #expect(refusal("--ranks", "1", "--tokens", "0") == "accepted")
     }
 
+    @Test func aProfileIsANameOrAPath() throws {
+        #expect(try run().profile == "perlmutter-slingshot11")
+        for path in ["my.profile", "folder/mine", "/dev/null", "./ideal"] {
+            #expect(try run("--profile", path).profile == path)
+        }
+        #expect(
+            refusal("--profile", "idael")
+                == "--profile idael: unknown profile idael; did you mean ideal?"
+                + " (or the path of a file)")
+    }
+
     @Test func contradictionsAreRefused() {
         #expect(refusal("--config", "c") == "--config needs --weights")
         #expect(refusal("--weights", "w") == "--weights needs --config")
@@ -136,6 +147,9 @@ private func refusal(_ words: String...) -> String {
                     "simulate", "seeds", "--count", "5", "--seed", "0xff", "--quiet",
                     "--first-failure",
                 ]),
+            case .simulateProfile(let profile) = try Invocation.parse(
+                ["simulate", "profile", "--profile", "ideal", "--json", "p"]),
+            case .simulateProfile(let list) = try Invocation.parse(["simulate", "profile"]),
             case .doctor(let doctor) = try Invocation.parse(["doctor", "--json", "-"])
         else {
             Issue.record("a command became another one")
@@ -145,6 +159,8 @@ private func refusal(_ words: String...) -> String {
         #expect(bench.jsonPath == "g")
         #expect(seeds.seedCount == 5 && seeds.firstSeed == 255)
         #expect(seeds.isQuiet && seeds.stopsAtFirstFailure)
+        #expect(profile.profile == "ideal" && profile.jsonPath == "p")
+        #expect(list.profile == nil && list.jsonPath == nil)
         #expect(doctor.jsonPath == "-")
     }
 

@@ -34,6 +34,7 @@ private func expectRefusal(
         (
             ["run", "--profile", "h100"],
             "perseus run: --profile h100: unknown profile h100; did you mean h100-connectx7?"
+                + " (or the path of a file)"
         ),
         (
             ["run", "--clock", "vrtual"],

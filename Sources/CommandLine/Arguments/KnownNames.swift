@@ -24,9 +24,10 @@ public enum KnownNames {
     public static let computes = ["real", "modelled"]
     public static let verifications = ["reference", "none"]
 
-    /// Calibrated clusters of the cost model.
+    /// Built-in clusters of the cost model.
     public static let profiles = [
         "perlmutter-slingshot11", "h100-connectx7", "roce-adaptive", "efa-srd", "ideal",
+        "h100-connectx7-one-qp",
     ]
 
     /// What `perseus bench` can measure.

@@ -1,5 +1,6 @@
 // How the text after an option becomes a value: integers, sizes, seeds, names, lists, paths.
 
+import Glibc
 import PerseusPrimitives
 
 /// Why a value was refused, as the rest of a sentence after `--option value:`.
@@ -108,6 +109,23 @@ extension ValueFormat where Value == String {
     {
         ValueFormat(placeholder: placeholder) { text throws(ValueRefusal) in
             try readName(text, noun: noun, of: names)
+        } show: {
+            $0
+        }
+    }
+}
+
+extension ValueFormat where Value == String {
+    /// A built-in profile, or the path of a profile's file: what is no known name and has a slash or a dot, or exists.
+    static var profile: ValueFormat {
+        ValueFormat(placeholder: "NAME|FILE") { text throws(ValueRefusal) in
+            let isPath = text.contains { $0 == "/" || $0 == "." } || access(text, F_OK) == 0
+            if isPath && !KnownNames.profiles.contains(text) { return text }
+            do throws(ValueRefusal) {
+                return try readName(text, noun: "profile", of: KnownNames.profiles)
+            } catch {
+                throw ValueRefusal("\(error.reason) (or the path of a file)")
+            }
         } show: {
             $0
         }

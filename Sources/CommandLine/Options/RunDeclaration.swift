@@ -48,8 +48,10 @@ enum RunDeclaration {
         "heap-limit", .size(), absent: "the worst case",
         help: "Arena bytes per rank, such as 64M or 2GiB; less than the worst case means rounds.")
     static let profile = CommandOption(
-        "profile", .name(noun: "profile", of: KnownNames.profiles), default: KnownNames.profiles[0],
-        help: "The cluster that the virtual clock models: " + spoken(KnownNames.profiles) + ".")
+        "profile", .profile, default: KnownNames.profiles[0],
+        help: "The cluster that the virtual clock models: "
+            + KnownNames.profiles.joined(separator: ", ") + ", or a file like those that "
+            + "perseus simulate profile prints.")
 
     // MARK: Communication
 

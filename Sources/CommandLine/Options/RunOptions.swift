@@ -45,6 +45,7 @@ public struct RunOptions: Equatable, Sendable {
     public var tokensAreGiven: Bool
     /// Bytes of one rank's arenas; nil fits the worst case, less means rounds.
     public var heapLimitByteCount: Int?
+    /// A built-in name, or the path of a file.
     public var profile: String
 
     // How it communicates.

@@ -53,8 +53,8 @@ enum SimulateDeclaration {
         path: "perseus simulate",
         summary: "run the production roles on the virtual clock under injected faults",
         discussion: "The same proxy, rings and orderings as perseus run, with another clock and "
-            + "another NIC model.",
-        subcommands: [PaperDeclaration.command, seeds],
+            + "another NIC model, and the profiles that it takes its times from.",
+        subcommands: [PaperDeclaration.command, seeds, ProfileDeclaration.command],
         examples: [
             CommandExample(
                 purpose: "Two hundred random scenarios:", line: "perseus simulate seeds"),
@@ -64,6 +64,8 @@ enum SimulateDeclaration {
             CommandExample(
                 purpose: "Search for an hour, or until something breaks:",
                 line: "perseus simulate seeds --seconds 3600 --first-failure"),
+                purpose: "A cluster's numbers:",
+                line: "perseus simulate profile --profile h100-connectx7"),
         ])
 
     private static let seeds = CommandDeclaration(

@@ -17,7 +17,10 @@ public struct RunContext: Codable, Equatable, Sendable {
     public var ranksPerNode: Int
     /// Tokens of each rank, or the one count that all share.
     public var tokensPerRank: [Int]
+    /// The profile's own name, which the runner fills in where `--profile` is a path.
     public var profile: String
+    /// Values by key of a profile that is not built in; left out of a report on one that is.
+    public var profileValues: [String: String]?
     public var clock: String
     public var compute: String
     public var verification: String
