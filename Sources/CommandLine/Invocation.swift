@@ -12,6 +12,7 @@ public enum Invocation: Equatable, Sendable {
     case bench(BenchOptions)
     case simulateSeeds(SimulateOptions)
     case simulatePaper(PaperOptions)
+    case simulateCalibrate(PaperOptions)
     case simulateProfile(ProfileOptions)
     case doctor(DoctorOptions)
 
@@ -41,6 +42,7 @@ public enum Invocation: Equatable, Sendable {
         case DoctorDeclaration.command.path: .doctor(try DoctorOptions(given))
         case "perseus simulate seeds": .simulateSeeds(try SimulateOptions(given))
         case PaperDeclaration.command.path: .simulatePaper(try PaperOptions(given))
+        case PaperDeclaration.calibration.path: .simulateCalibrate(try PaperOptions(given))
         case ProfileDeclaration.command.path: .simulateProfile(try ProfileOptions(given))
         default: .bench(try BenchOptions(given))
         }

@@ -31,6 +31,7 @@ struct Perseus {
         case .bench(let options): try executeBench(options)
         case .simulateSeeds(let options): try executeSeeds(options)
         case .simulatePaper(let options): try executePaper(options)
+        case .simulateCalibrate(let options): try executeCalibrate(options)
         case .simulateProfile(let options): try executeProfile(options)
         case .doctor(let options): try executeDoctor(options)
         }

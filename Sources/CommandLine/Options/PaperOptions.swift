@@ -1,8 +1,8 @@
-// The values of `perseus simulate paper`.
+// The values of `perseus simulate paper` and `perseus simulate calibrate`.
 
 import PerseusPrimitives
 
-/// Everything `perseus simulate paper` was told.
+/// Everything `perseus simulate paper` or `calibrate` was told.
 public struct PaperOptions: Equatable, Sendable {
     /// nil: one per core.
     public var threadCount: Int?
@@ -14,7 +14,7 @@ public struct PaperOptions: Equatable, Sendable {
     }
 }
 
-/// Declares `perseus simulate paper`.
+/// Declares `perseus simulate paper` and `perseus simulate calibrate`.
 enum PaperDeclaration {
     static let threads = CommandOption(
         "threads", .integer(in: 1...4096), absent: "one per core",
@@ -34,5 +34,18 @@ enum PaperDeclaration {
             CommandExample(purpose: "The comparison:", line: "perseus simulate paper"),
             CommandExample(
                 purpose: "Kept as JSON:", line: "perseus simulate paper --json paper.json"),
+        ])
+
+    static let calibration = CommandDeclaration(
+        path: "perseus simulate calibrate",
+        summary: "redo the fit of the profiles to eight reported numbers",
+        discussion: "Changes one parameter for each of eight numbers of the paper until they come "
+            + "out as reported, and prints the values. The built-in profiles hold the result; "
+            + "nothing is written to them.",
+        groups: [
+            OptionGroup(title: "Options", entries: [threads.entry, CommonOptions.json.entry])
+        ],
+        examples: [
+            CommandExample(purpose: "Redo the fit:", line: "perseus simulate calibrate")
         ])
 }

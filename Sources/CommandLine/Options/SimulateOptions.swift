@@ -54,7 +54,7 @@ enum SimulateDeclaration {
         summary: "run the production roles on the virtual clock under injected faults",
         discussion: "The same proxy, rings and orderings as perseus run, with another clock and "
             + "another NIC model, and the profiles that it takes its times from.",
-        subcommands: [PaperDeclaration.command, seeds, ProfileDeclaration.command],
+        subcommands: [PaperDeclaration.command, PaperDeclaration.calibration, seeds, ProfileDeclaration.command],
         examples: [
             CommandExample(
                 purpose: "Two hundred random scenarios:", line: "perseus simulate seeds"),
@@ -64,6 +64,7 @@ enum SimulateDeclaration {
             CommandExample(
                 purpose: "Search for an hour, or until something breaks:",
                 line: "perseus simulate seeds --seconds 3600 --first-failure"),
+            CommandExample(
                 purpose: "A cluster's numbers:",
                 line: "perseus simulate profile --profile h100-connectx7"),
         ])

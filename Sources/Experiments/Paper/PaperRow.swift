@@ -23,12 +23,14 @@ public struct PaperRow: Sendable {
     public let section: PaperSection
     public let reported: Double
     public let unit: Unit
-    public let kind: Kind
+    private let settingKind: Kind
     /// What was run: nodes, tokens, scheme, and what of it is our choice.
     public let setting: String
     /// Why no agreement is claimed; nil for a row that counts.
     public let exception: String?
     let measure: @Sendable (Laboratory) -> Double
+
+    public var kind: Kind { Calibration.isCalibrated(name) ? .calibrated : settingKind }
 
     init(
         _ name: String, _ section: PaperSection, reported: Double, _ unit: Unit, _ kind: Kind,
@@ -39,7 +41,7 @@ public struct PaperRow: Sendable {
         self.section = section
         self.reported = reported
         self.unit = unit
-        self.kind = kind
+        settingKind = kind
         self.setting = setting
         self.exception = exception
         self.measure = measure

@@ -14,7 +14,7 @@ extension PaperRow {
 
     private static let cause: [PaperRow] = [
         PaperRow(
-            "signalled-throughput-4KB-8-nodes", .cause, reported: 2, .percent, .calibrated,
+            "signalled-throughput-4KB-8-nodes", .cause, reported: 2, .percent, .predicted,
             setting: "96 x 4 KB, 8 nodes, coupled over put-only"
         ) { $0.throughputShare(nodes: 8, byteCount: 4096, .coupled) },
         PaperRow(
@@ -22,11 +22,11 @@ extension PaperRow {
             setting: "96 x 4 KB, 2 nodes, coupled minus put-only"
         ) { $0.fenceTime(nodes: 2, byteCount: 4096) },
         PaperRow(
-            "fence-time-4KB-8-nodes", .cause, reported: 6.1, .milliseconds, .calibrated,
+            "fence-time-4KB-8-nodes", .cause, reported: 6.1, .milliseconds, .predicted,
             setting: "96 x 4 KB, 8 nodes, coupled minus put-only"
         ) { $0.fenceTime(nodes: 8, byteCount: 4096) },
         PaperRow(
-            "fence-time-1MB-2-nodes", .cause, reported: 3.5, .milliseconds, .calibrated,
+            "fence-time-1MB-2-nodes", .cause, reported: 3.5, .milliseconds, .predicted,
             setting: "96 x 1 MB, 2 nodes, coupled minus put-only"
         ) { $0.fenceTime(nodes: 2, byteCount: 1 << 20) },
         PaperRow(
@@ -42,7 +42,7 @@ extension PaperRow {
             setting: "96 x 4 MB, share of the signalled time; nodes assumed: 2"
         ) { $0.fenceShare(nodes: 2, byteCount: 4 << 20) },
         PaperRow(
-            "perseus-throughput-4KB-8-nodes", .cause, reported: 74, .percent, .calibrated,
+            "perseus-throughput-4KB-8-nodes", .cause, reported: 74, .percent, .predicted,
             setting: "96 x 4 KB, 8 nodes, perseus over put-only"
         ) { $0.throughputShare(nodes: 8, byteCount: 4096, .perseus) },
         PaperRow(
@@ -55,7 +55,7 @@ extension PaperRow {
 
     private static let layer: [PaperRow] = [
         PaperRow(
-            "layer-coupled", .layer, reported: 22.7, .milliseconds, .calibrated,
+            "layer-coupled", .layer, reported: 22.7, .milliseconds, .predicted,
             setting: "qwen3-30b, 8 nodes of 4, 1,024 tokens"
         ) { $0.layer(Settings.perlmutter(nodes: 8, tokens: 1024, .coupled)) },
         PaperRow(
@@ -172,7 +172,7 @@ extension PaperRow {
     private static let scaling: [PaperRow] =
         [
             slowdown(
-                "coupled-8-nodes", "qwen3-30b", nodes: 8, .coupled, reported: 10, kind: .calibrated),
+                "coupled-8-nodes", "qwen3-30b", nodes: 8, .coupled, reported: 10),
             slowdown("coupled-16-nodes", "qwen3-30b", nodes: 16, .coupled, reported: 19),
             slowdown("perseus-16-nodes", "qwen3-30b", nodes: 16, .perseus, reported: 3.5),
             slowdown("gpt-oss-perseus-16-nodes", "gpt-oss-120b", nodes: 16, .perseus, reported: 1),
@@ -262,7 +262,7 @@ extension PaperRow {
 
     private static let infiniBand: [PaperRow] = [
         PaperRow(
-            "ibrc-best", .infiniBand, reported: 2.47, .ratio, .calibrated,
+            "ibrc-best", .infiniBand, reported: 2.47, .ratio, .predicted,
             setting: "qwen3-30b, 4 nodes of 8, 64K tokens, perseus over coupled, 4 queue pairs"
         ) { $0.speedup(Settings.infiniBand(nodes: 4, tokens: 65536, .perseus)) },
         PaperRow(

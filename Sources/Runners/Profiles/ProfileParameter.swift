@@ -33,6 +33,22 @@ public struct ProfileParameter: Sendable {
     /// The value as a file has it, with its unit.
     public func text(in profile: Profile) -> String { quantity.show(read(profile)) }
 
+    /// The value of a parameter that is a number, in its base unit.
+    public func number(in profile: Profile) -> Double {
+        guard case .number(let number) = read(profile) else {
+            preconditionFailure("ProfileParameter: \(key) is no number")
+        }
+        return number
+    }
+
+    /// Sets a parameter that is a number, to the nearest value that it may have.
+    public func setNumber(_ number: Double, in profile: inout Profile) {
+        guard case .number(_, let range) = quantity else {
+            preconditionFailure("ProfileParameter: \(key) is no number")
+        }
+        write(.number(max(range.lowerBound, min(range.upperBound, number))), &profile)
+    }
+
     public static func named(_ key: String) -> ProfileParameter? { all.first { $0.key == key } }
 }
 

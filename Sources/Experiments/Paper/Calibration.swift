@@ -1,0 +1,170 @@
+// The fit of the cost model to eight reported numbers, one parameter for each; everything else is a prediction.
+
+import Glibc
+import PerseusPrimitives
+import PerseusRunners
+
+/// One reported number and the parameter that it decides.
+public struct CalibrationTerm: Sendable {
+    public let row: String
+    public let profile: String
+    /// Key of a `ProfileParameter`.
+    public let parameter: String
+}
+
+/// The values that a fit arrived at.
+public struct CalibrationResult: Codable, Equatable, Sendable {
+    public var row: String
+    public var profile: String
+    public var parameter: String
+    /// In the parameter's base unit: ns, bytes, GB/s or GFLOP/s.
+    public var before: Double
+    public var after: Double
+    /// `after` as a profile's file has it.
+    public var text: String
+    public var reported: Double
+    public var ours: Double
+}
+
+/// Fits the parameters of `terms` so that their rows come out as reported.
+public enum Calibration {
+    /// At most eight, fixed here; `PaperRow.kind` is `calibrated` for these rows and for no other.
+    public static let terms: [CalibrationTerm] = [
+        term("signalled-throughput-4KB-8-nodes", PaperSettings.perlmutter, "proxy.put"),
+        term(
+            "fence-time-4KB-8-nodes", PaperSettings.perlmutter, "nic.completion-per-destination"),
+        term("fence-time-1MB-2-nodes", PaperSettings.perlmutter, "nic.refill"),
+        term("perseus-throughput-4KB-8-nodes", PaperSettings.perlmutter, "nic.latency"),
+        term("layer-coupled", PaperSettings.perlmutter, "nic.refill-size"),
+        term("coupled-8-nodes", PaperSettings.perlmutter, "gpu.expert-rate"),
+        term("ibrc-best", PaperSettings.infiniBand, "nic.refill"),
+        term("ibrc-alpha", PaperSettings.infiniBand, "gpu.layer"),
+    ]
+
+    private static func term(_ row: String, _ profile: String, _ parameter: String)
+        -> CalibrationTerm
+    {
+        CalibrationTerm(row: row, profile: profile, parameter: parameter)
+    }
+
+    static func isCalibrated(_ row: String) -> Bool { terms.contains { $0.row == row } }
+
+    /// Fits profile after profile.
+    ///
+    /// - Parameters:
+    ///   - makeLaboratory: a laboratory for changed profiles.
+    ///   - report: called after each round with the worst error left.
+    public static func fit(
+        _ profiles: [Profile], makeLaboratory: @escaping ([Profile]) -> Laboratory,
+        report: (String, Int, Double) -> Void
+    ) throws -> [CalibrationResult] {
+        var results: [CalibrationResult] = []
+        for profile in profiles {
+            let terms = terms.filter { $0.profile == profile.name }
+            guard !terms.isEmpty else { continue }
+            var fit = ProfileFit(profile: profile, terms: terms, makeLaboratory: makeLaboratory)
+            try fit.run { round, error in report(profile.name, round, error) }
+            results += fit.results
+        }
+        return results
+    }
+}
+
+/// Damped Gauss-Newton in the logarithms of parameters and rows.
+private struct ProfileFit {
+    let profile: Profile
+    let terms: [CalibrationTerm]
+    let makeLaboratory: ([Profile]) -> Laboratory
+    private let rows: [PaperRow]
+    private let parameters: [ProfileParameter]
+    private var values: [Double]
+    private var ours: [Double] = []
+
+    /// Rounds after which the best values so far are taken.
+    private static let mostRounds = 12
+    /// Step of a difference quotient, in the logarithm.
+    private static let probe = 0.03
+    /// Most that one round changes a parameter, in the logarithm.
+    private static let longestStep = 0.5
+    private static let tolerance = 0.003
+
+    init(
+        profile: Profile, terms: [CalibrationTerm], makeLaboratory: @escaping ([Profile]) -> Laboratory
+    ) {
+        self.profile = profile
+        self.terms = terms
+        self.makeLaboratory = makeLaboratory
+        rows = terms.map { term in PaperRow.all.first { $0.name == term.row }! }
+        parameters = terms.map { ProfileParameter.named($0.parameter)! }
+        values = parameters.map { $0.number(in: profile) }
+    }
+
+    mutating func run(_ report: (Int, Double) -> Void) throws {
+        var best = (error: Double.infinity, values: values, ours: ours)
+        for round in 0..<Self.mostRounds {
+            ours = try measure(values)
+            let errors = residuals(ours)
+            let worst = errors.map(abs).max() ?? 0
+            report(round, worst)
+            if worst < best.error { best = (worst, values, ours) }
+            if worst < Self.tolerance { break }
+            var columns: [[Double]] = []
+            for index in values.indices {
+                var probed = values
+                probed[index] *= exp(Self.probe)
+                columns.append(
+                    zip(residuals(try measure(probed)), errors).map { ($0 - $1) / Self.probe })
+            }
+            let steps = solve(columns: columns, right: errors.map { -$0 })
+            for index in values.indices {
+                values[index] *= exp(max(-Self.longestStep, min(Self.longestStep, steps[index])))
+            }
+        }
+        values = best.values
+        ours = best.ours
+    }
+
+    private func measure(_ values: [Double]) throws -> [Double] {
+        var changed = profile
+        for (parameter, value) in zip(parameters, values) {
+            parameter.setNumber(value, in: &changed)
+        }
+        return try makeLaboratory([changed]).evaluate { lab in rows.map { $0.measure(lab) } }
+    }
+
+    private func residuals(_ ours: [Double]) -> [Double] {
+        zip(ours, rows).map { log(max($0, 1e-9) / $1.reported) }
+    }
+
+    var results: [CalibrationResult] {
+        var fitted = profile
+        for (parameter, value) in zip(parameters, values) {
+            parameter.setNumber(value, in: &fitted)
+        }
+        return terms.indices.map { index in
+            CalibrationResult(
+                row: rows[index].name, profile: profile.name, parameter: parameters[index].key,
+                before: parameters[index].number(in: profile), after: values[index],
+                text: parameters[index].text(in: fitted), reported: rows[index].reported,
+                ours: ours[index])
+        }
+    }
+
+    /// Gaussian elimination with pivoting; a column without effect gets no step.
+    private func solve(columns: [[Double]], right: [Double]) -> [Double] {
+        let count = right.count
+        var matrix = (0..<count).map { row in columns.map { $0[row] } + [right[row]] }
+        for pivot in 0..<count {
+            let best = (pivot..<count).max { abs(matrix[$0][pivot]) < abs(matrix[$1][pivot]) }!
+            matrix.swapAt(pivot, best)
+            guard abs(matrix[pivot][pivot]) > 1e-6 else { continue }
+            for row in 0..<count where row != pivot {
+                let factor = matrix[row][pivot] / matrix[pivot][pivot]
+                for column in pivot...count { matrix[row][column] -= factor * matrix[pivot][column] }
+            }
+        }
+        return (0..<count).map {
+            abs(matrix[$0][$0]) > 1e-6 ? matrix[$0][count] / matrix[$0][$0] : 0
+        }
+    }
+}
