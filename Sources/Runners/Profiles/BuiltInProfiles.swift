@@ -6,18 +6,18 @@ extension ProfileDocument {
     /// All built-in profiles, the default first; each file may be based on those before it.
     public static let builtIn: [ProfileDocument] = {
         let files = [
-            PackageResources.perlmutter_slingshot11_profile,
-            PackageResources.h100_connectx7_profile,
-            PackageResources.roce_adaptive_profile,
-            PackageResources.efa_srd_profile,
-            PackageResources.ideal_profile,
-            PackageResources.h100_connectx7_one_qp_profile,
+            ("perlmutter-slingshot11", PackageResources.perlmutter_slingshot11_profile),
+            ("h100-connectx7", PackageResources.h100_connectx7_profile),
+            ("roce-adaptive", PackageResources.roce_adaptive_profile),
+            ("efa-srd", PackageResources.efa_srd_profile),
+            ("ideal", PackageResources.ideal_profile),
+            ("h100-connectx7-one-qp", PackageResources.h100_connectx7_one_qp_profile),
         ]
         var documents: [ProfileDocument] = []
-        for bytes in files {
+        for (name, bytes) in files {
             do {
                 documents.append(
-                    try ProfileParser.parse(bytes, file: "built-in profile", bases: documents))
+                    try ProfileParser.parse(bytes, file: "\(name).profile", bases: documents))
             } catch {
                 preconditionFailure("ProfileDocument: \(error)")
             }
