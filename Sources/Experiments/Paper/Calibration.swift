@@ -70,7 +70,7 @@ public enum Calibration {
     }
 }
 
-/// Damped Gauss-Newton in the logarithms of parameters and rows.
+/// Gauss-Newton in the logarithms of parameters and rows; a step that makes things worse is halved.
 private struct ProfileFit {
     let profile: Profile
     let terms: [CalibrationTerm]
@@ -80,13 +80,14 @@ private struct ProfileFit {
     private var values: [Double]
     private var ours: [Double] = []
 
-    /// Rounds after which the best values so far are taken.
-    private static let mostRounds = 12
-    /// Step of a difference quotient, in the logarithm.
-    private static let probe = 0.03
+    private static let mostRounds = 8
+    private static let mostHalvings = 3
+    /// Step of a difference quotient, in the logarithm: wider than the steps that a discrete model takes.
+    private static let probe = 0.08
     /// Most that one round changes a parameter, in the logarithm.
-    private static let longestStep = 0.5
-    private static let tolerance = 0.003
+    private static let longestStep = 0.4
+    /// What a reported number with two or three digits can say.
+    private static let tolerance = 0.01
 
     init(
         profile: Profile, terms: [CalibrationTerm], makeLaboratory: @escaping ([Profile]) -> Laboratory
@@ -100,14 +101,11 @@ private struct ProfileFit {
     }
 
     mutating func run(_ report: (Int, Double) -> Void) throws {
-        var best = (error: Double.infinity, values: values, ours: ours)
+        ours = try measure(values)
         for round in 0..<Self.mostRounds {
-            ours = try measure(values)
             let errors = residuals(ours)
-            let worst = errors.map(abs).max() ?? 0
-            report(round, worst)
-            if worst < best.error { best = (worst, values, ours) }
-            if worst < Self.tolerance { break }
+            report(round, errors.map(abs).max() ?? 0)
+            if isGoodEnough(errors) { return }
             var columns: [[Double]] = []
             for index in values.indices {
                 var probed = values
@@ -115,13 +113,39 @@ private struct ProfileFit {
                 columns.append(
                     zip(residuals(try measure(probed)), errors).map { ($0 - $1) / Self.probe })
             }
-            let steps = solve(columns: columns, right: errors.map { -$0 })
-            for index in values.indices {
-                values[index] *= exp(max(-Self.longestStep, min(Self.longestStep, steps[index])))
+            let steps = solve(columns: columns, right: errors.map { -$0 }).map {
+                max(-Self.longestStep, min(Self.longestStep, $0))
             }
+            guard try improve(by: steps, from: errors) else { return }
         }
-        values = best.values
-        ours = best.ours
+    }
+
+    /// Takes the step, or a half, a quarter, an eighth of it; false when none of them is better.
+    private mutating func improve(by steps: [Double], from errors: [Double]) throws -> Bool {
+        var share = 1.0
+        for _ in 0...Self.mostHalvings {
+            let tried = zip(values, steps).map { Self.rounded($0 * exp(share * $1)) }
+            let measured = try measure(tried)
+            if squares(residuals(measured)) < squares(errors) {
+                values = tried
+                ours = measured
+                return true
+            }
+            share /= 2
+        }
+        return false
+    }
+
+    private func isGoodEnough(_ errors: [Double]) -> Bool {
+        errors.allSatisfy { abs($0) < Self.tolerance }
+    }
+
+    private func squares(_ errors: [Double]) -> Double { errors.reduce(0) { $0 + $1 * $1 } }
+
+    /// Three digits: more would claim what the reported numbers do not say.
+    private static func rounded(_ value: Double) -> Double {
+        let scale = pow(10, 2 - floor(log10(value)))
+        return (value * scale).rounded() / scale
     }
 
     private func measure(_ values: [Double]) throws -> [Double] {
