@@ -99,7 +99,8 @@ let package = Package(
         swiftTarget(
             "Experiments",
             [
-                "CPerseusShims", "PerseusRunners", "PerseusMegakernel", "PerseusProxy",
+                "CPerseusShims", "PerseusBenchmarks", "PerseusRunners", "PerseusMegakernel",
+                "PerseusProxy",
                 "PerseusSoftNIC",
                 "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
             ]),

@@ -10,6 +10,7 @@ public enum Invocation: Equatable, Sendable {
     case version
     case run(RunOptions)
     case bench(BenchOptions)
+    case benchPutSignal(PutSignalOptions)
     case simulateSeeds(SimulateOptions)
     case simulatePaper(PaperOptions)
     case simulateCalibrate(PaperOptions)
@@ -41,6 +42,7 @@ public enum Invocation: Equatable, Sendable {
         case RunDeclaration.command.path: .run(try RunOptions(given))
         case DoctorDeclaration.command.path: .doctor(try DoctorOptions(given))
         case "perseus simulate seeds": .simulateSeeds(try SimulateOptions(given))
+        case PutSignalDeclaration.command.path: .benchPutSignal(try PutSignalOptions(given))
         case PaperDeclaration.command.path: .simulatePaper(try PaperOptions(given))
         case PaperDeclaration.calibration.path: .simulateCalibrate(try PaperOptions(given))
         case ProfileDeclaration.command.path: .simulateProfile(try ProfileOptions(given))

@@ -122,7 +122,8 @@ extension RunSettings {
             ).run()
         case .real(let threads):
             return ThreadRunner(
-                transport: transport, kernels: kernels, threadCount: threads, deadline: deadline
+                transport: transport, kernels: kernels, threadCount: threads, deadline: deadline,
+                isExact: chargesPosting
             ).run()
         }
     }

@@ -17,6 +17,8 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     private let kernels: [K]
     private let threadCount: Int
     private let deadline: UInt64
+    /// Modelled delays are to be kept exactly: idle threads do not sleep.
+    private let isExact: Bool
     private var startedAt: UInt64 = 0
     /// [thread]: written by its thread, read after the join.
     private let reports: UnsafeMutablePointer<ThreadReport>
@@ -39,7 +41,10 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     }
 
     /// - Parameter deadline: nanoseconds of real time after which the run is given up.
-    init(transport: TransportJob, kernels: [K], threadCount: Int, deadline: UInt64) {
+    init(
+        transport: TransportJob, kernels: [K], threadCount: Int, deadline: UInt64, isExact: Bool
+    ) {
+        self.isExact = isExact
         job = transport
         self.kernels = kernels
         self.threadCount = max(1, threadCount)
@@ -135,6 +140,7 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         switch idlePasses {
         case 0: break
         case 1..<64: perseus_pause()
+        case _ where isExact: perseus_pause()
         case 64..<1024: perseus_yield()
         default: perseus_sleep_nanoseconds(20_000)
         }

@@ -29,6 +29,7 @@ struct Perseus {
         case .version: try TextStream.output.writeLine("perseus \(perseusVersion)")
         case .run(let options): try RunCommand(options).execute()
         case .bench(let options): try executeBench(options)
+        case .benchPutSignal(let options): try executePutSignal(options)
         case .simulateSeeds(let options): try executeSeeds(options)
         case .simulatePaper(let options): try executePaper(options)
         case .simulateCalibrate(let options): try executeCalibrate(options)

@@ -33,7 +33,7 @@ enum BenchDeclaration {
         summary: "measure one part against named baselines in the same process",
         discussion: "Contenders and baselines are interleaved, so that a noisy machine disturbs "
             + "them alike. Ratios are what to trust.",
-        subcommands: [ring, proxy, gemm],
+        subcommands: [ring, proxy, PutSignalDeclaration.command, gemm],
         examples: [
             CommandExample(purpose: "The command ring:", line: "perseus bench ring"),
             CommandExample(
