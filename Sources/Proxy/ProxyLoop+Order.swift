@@ -90,7 +90,11 @@ extension ProxyLoop where NIC: ~Copyable {
             }
             lanes[destination].state = .draining
             setParked(destination)
-            if plan.wait == .all || stallsOnDrain { stalledLane = destination }
+            if !parksOnDrain {
+                // Where the kernel posts itself another lane may stall while one does; each has its turn.
+                if stalledLane >= 0 && stalledLane != destination { setDue(stalledLane) }
+                stalledLane = destination
+            }
             return false
         }
         if lanes[destination].hasBegunDrain {

@@ -46,24 +46,42 @@ extension ProxyLoop where NIC: ~Copyable {
         lanes[destination].backlogCount &-= 1
     }
 
-    /// Gives every parked lane that can go on a turn.
+    /// Gives every parked lane that can go on a turn, in the order of their numbers.
+    ///
+    /// Of the lanes that wait for a slot of one queue pair, those behind the first that is refused are not asked:
+    /// nothing frees a slot during a turn. So a turn costs what it can do, however many lanes wait.
     @inlinable
     mutating func serveParkedLanes() {
-        for word in 0..<bitWordCount where parked[word] != 0 {
-            var bits = parked[word]
+        turn &+= 1
+        refusedQueueCount = 0
+        isPoolEmpty = false
+        for word in 0..<bitWordCount {
+            var bits = due[word] | full[word]
             while bits != 0 {
+                if dueLaneCount == 0 && (isPoolEmpty || refusedQueueCount == fullQueueCount) {
+                    return
+                }
                 let lane = word &* 64 &+ bits.trailingZeroBitCount
                 bits &= bits &- 1
+                if due[word] & (1 << UInt64(lane & 63)) == 0 && isRefused(lane) { continue }
                 serveLane(lane)
                 if stalledLane >= 0 { return }
             }
         }
     }
 
+    /// There was no slot for a lane of the same queue pair in this turn.
+    @inlinable @inline(__always)
+    func isRefused(_ lane: Int) -> Bool {
+        isPoolEmpty || refusedTurns[Int(lanes[lane].queue)] == turn
+    }
+
     /// Finishes an interrupted flush, then works off the backlog until it is empty or the lane parks again.
     @inlinable
     mutating func serveLane(_ destination: Int) {
+        clearDue(destination)
         if lanes[destination].state == .failed { return clearParked(destination) }
+        if lanes[destination].state == .full { clearFull(destination) }
         lanes[destination].state = .open
         if lanes[destination].isFlushing {
             guard flush(destination) else { return }
@@ -129,6 +147,48 @@ extension ProxyLoop where NIC: ~Copyable {
         if parked[lane >> 6] & (1 << UInt64(lane & 63)) != 0 {
             parked[lane >> 6] &= ~(1 << UInt64(lane & 63))
             parkedLaneCount &-= 1
+        }
+    }
+
+    /// Lets a parked lane have a turn.
+    @inlinable
+    mutating func setDue(_ lane: Int) {
+        if due[lane >> 6] & (1 << UInt64(lane & 63)) == 0 {
+            due[lane >> 6] |= 1 << UInt64(lane & 63)
+            dueLaneCount &+= 1
+        }
+    }
+
+    @inlinable
+    mutating func clearDue(_ lane: Int) {
+        if due[lane >> 6] & (1 << UInt64(lane & 63)) != 0 {
+            due[lane >> 6] &= ~(1 << UInt64(lane & 63))
+            dueLaneCount &-= 1
+        }
+    }
+
+    /// Notes that the lane waits for a slot of its queue pair, which has none in this turn.
+    @inlinable
+    mutating func setFull(_ lane: Int) {
+        let queue = Int(lanes[lane].queue)
+        if refusedTurns[queue] != turn {
+            refusedTurns[queue] = turn
+            refusedQueueCount &+= 1
+        }
+        if full[lane >> 6] & (1 << UInt64(lane & 63)) == 0 {
+            full[lane >> 6] |= 1 << UInt64(lane & 63)
+            if fullLaneCounts[queue] == 0 { fullQueueCount &+= 1 }
+            fullLaneCounts[queue] &+= 1
+        }
+    }
+
+    @inlinable
+    mutating func clearFull(_ lane: Int) {
+        let queue = Int(lanes[lane].queue)
+        if full[lane >> 6] & (1 << UInt64(lane & 63)) != 0 {
+            full[lane >> 6] &= ~(1 << UInt64(lane & 63))
+            fullLaneCounts[queue] &-= 1
+            if fullLaneCounts[queue] == 0 { fullQueueCount &-= 1 }
         }
     }
 

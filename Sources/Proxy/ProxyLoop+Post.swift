@@ -63,7 +63,10 @@ extension ProxyLoop where NIC: ~Copyable {
     mutating func post(
         _ request: inout WorkRequest, destination: Int, position: UInt64, isSignaled: Bool
     ) -> Bool {
-        guard inFlight.freeCount > 0 else { return parkFull(destination) }
+        guard inFlight.freeCount > 0 else {
+            isPoolEmpty = true
+            return parkFull(destination)
+        }
         let entry = inFlight.take(
             InFlightEntry(
                 position: position, postedAt: now, byteCount: request.byteCount,
@@ -95,6 +98,7 @@ extension ProxyLoop where NIC: ~Copyable {
     mutating func parkFull(_ destination: Int) -> Bool {
         lanes[destination].state = .full
         setParked(destination)
+        setFull(destination)
         return false
     }
 }

@@ -50,6 +50,11 @@ extension ProxyLoop where NIC: ~Copyable {
         if lanes[destination].state != .failed {
             lanes[destination].inFlightCount &-= 1
             inFlightCount &-= 1
+            if parksOnDrain && lanes[destination].state == .draining
+                && lanes[destination].inFlightCount == 0
+            {
+                setDue(destination)
+            }
         }
         return next
     }
@@ -82,6 +87,8 @@ extension ProxyLoop where NIC: ~Copyable {
                 status: status, byteCount: node?.byteCount ?? 0, position: node?.position ?? 0,
                 ageNanoseconds: now &- (node?.postedAt ?? lanes[destination].queuedSince))
         }
+        if lanes[destination].state == .full { clearFull(destination) }
+        if lanes[destination].state != .open { setDue(destination) }
         inFlightCount &-= UInt64(lanes[destination].inFlightCount)
         lanes[destination].inFlightCount = 0
         lanes[destination].state = .failed
@@ -147,7 +154,10 @@ extension ProxyLoop where NIC: ~Copyable {
         var request = WorkRequest(
             operation: .write, peer: UInt32(destination), queue: lanes[destination].queue,
             byteCount: 0, identifier: 0)
-        _ = post(&request, destination: destination, position: 0, isSignaled: true)
+        // A lane that waits for nothing but this has its turn at once: the next one may find that it is not needed.
+        guard post(&request, destination: destination, position: 0, isSignaled: true) else {
+            return setDue(destination)
+        }
     }
 
     /// Publishes the quiets whose operations have all completed.

@@ -79,6 +79,10 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     @usableFromInline var inFlight: IndexPool<InFlightEntry>
     /// One bit per lane: has a backlog or an unfinished flush to serve.
     @usableFromInline let parked: UnsafeMutablePointer<UInt64>
+    /// One bit per lane: parked, and may be able to go on.
+    @usableFromInline let due: UnsafeMutablePointer<UInt64>
+    /// One bit per lane: parked until its queue pair has a free slot.
+    @usableFromInline let full: UnsafeMutablePointer<UInt64>
     /// One bit per lane: has pending signals that wait for the lane to run dry.
     @usableFromInline let holding: UnsafeMutablePointer<UInt64>
     @usableFromInline let bitWordCount: Int
@@ -93,6 +97,17 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     @usableFromInline var dataSequence: UInt64 = 0
     @usableFromInline var inFlightCount: UInt64 = 0
     @usableFromInline var parkedLaneCount: Int = 0
+    @usableFromInline var dueLaneCount: Int = 0
+    /// [queue]: lanes in `full`.
+    @usableFromInline let fullLaneCounts: UnsafeMutablePointer<Int32>
+    /// Queues that lanes in `full` wait for.
+    @usableFromInline var fullQueueCount: Int = 0
+    /// [queue]: the turn of `serveParkedLanes` in which it last had no slot.
+    @usableFromInline let refusedTurns: UnsafeMutablePointer<UInt64>
+    @usableFromInline var turn: UInt64 = 1
+    /// Queues that refused in this turn, and whether no entry was left for any.
+    @usableFromInline var refusedQueueCount: Int = 0
+    @usableFromInline var isPoolEmpty = false
     @usableFromInline var holdingLaneCount: Int = 0
     /// The lane whose drain stops the whole proxy; -1 when none does.
     @usableFromInline var stalledLane: Int = -1
@@ -107,7 +122,8 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     @usableFromInline let fenceScope: FenceScope
     @usableFromInline let batchLimit: Int
     @usableFromInline let signalInterval: UInt32
-    @usableFromInline let stallsOnDrain: Bool
+    /// A lane that drains waits alone; otherwise its drain stops the whole proxy.
+    @usableFromInline let parksOnDrain: Bool
     @usableFromInline let coalesces: Bool
     @usableFromInline let holdsThroughPuts: Bool
     @usableFromInline let groupsCombineOnly: Bool
@@ -162,6 +178,14 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         bitWordCount = (rankCount + 63) / 64
         parked = .allocate(capacity: bitWordCount)
         parked.initialize(repeating: 0, count: bitWordCount)
+        due = .allocate(capacity: bitWordCount)
+        due.initialize(repeating: 0, count: bitWordCount)
+        full = .allocate(capacity: bitWordCount)
+        full.initialize(repeating: 0, count: bitWordCount)
+        fullLaneCounts = .allocate(capacity: queueCount)
+        fullLaneCounts.initialize(repeating: 0, count: queueCount)
+        refusedTurns = .allocate(capacity: queueCount)
+        refusedTurns.initialize(repeating: 0, count: queueCount)
         holding = .allocate(capacity: bitWordCount)
         holding.initialize(repeating: 0, count: bitWordCount)
         operands = .allocate(capacity: Int(PERSEUS_MAX_OPERAND_WORDS))
@@ -172,7 +196,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         batchLimit = configuration.batchLimit
         signalInterval = ProxyLoop.signalInterval(
             of: transport, rankCount: rankCount, plan: plan, configuration: configuration)
-        stallsOnDrain = configuration.stallsOnDrain
+        parksOnDrain = plan.wait == .peer && !configuration.stallsOnDrain
         coalesces = configuration.coalesces
         holdsThroughPuts = plan.ordersBySignal
         groupsCombineOnly = configuration.groupsCombineOnly
@@ -191,6 +215,10 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         lanes.deallocate()
         pending.deallocate()
         parked.deallocate()
+        due.deallocate()
+        full.deallocate()
+        fullLaneCounts.deallocate()
+        refusedTurns.deallocate()
         holding.deallocate()
         operands.deallocate()
         payload.deallocate()
@@ -233,7 +261,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         if plan.form == .immediate { receive() }
         checkOneDeadline()
         if stalledLane < 0 || resumeStalledLane() {
-            if parkedLaneCount > 0 { serveParkedLanes() }
+            if dueLaneCount > 0 || fullQueueCount > 0 { serveParkedLanes() }
             if stalledLane < 0 { drain() }
         }
         if board.isWaiting { publishQuiet() }

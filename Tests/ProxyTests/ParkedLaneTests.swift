@@ -39,6 +39,21 @@ import Testing
             ])
     }
 
+    /// Lanes 1, 3, 5, … wait for one queue pair and 2, 4, … for the other: one lane of each is asked, not all.
+    @Test func aTurnAsksOneLaneOfAFullQueue() {
+        let rig = ProxyRig(.inOrder, nic: NICScript(queueCount: 2, queueDepth: 1), ranks: 200)
+        for lane in 1..<200 { rig.put(lane, at: lane * 16) }
+        rig.step(10)
+        let waiting = rig.nic.refusedCount
+        rig.step()
+        #expect(rig.nic.refusedCount - waiting == 2)
+        rig.nic.complete(0)
+        rig.step()
+        #expect(rig.nic.log() == ["put 1 @16 x32", "put 2 @32 x32", "put 3 @48 x32"])
+        rig.finish()
+        #expect(rig.nic.posts.map(\.peer) == Array(1..<200))
+    }
+
     @Test func aDrainOfOnePeerParksOneLane() {
         let rig = ProxyRig(.drainPeer)
         rig.put(1)

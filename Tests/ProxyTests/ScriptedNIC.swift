@@ -38,6 +38,7 @@ final class NICScript {
     private(set) var posts: [RecordedPost] = []
     private(set) var happenings: [NICHappening] = []
     private(set) var doorbellCount = 0
+    private(set) var refusedCount = 0
     /// How many more posts are taken before `.full`; nil: as many as the queues hold.
     var acceptableCount: Int?
     private var occupied: [Int]
@@ -85,7 +86,10 @@ final class NICScript {
 
     func post(_ request: WorkRequest) -> PostOutcome {
         let queue = Int(request.queue)
-        guard acceptableCount != 0, occupied[queue] < queueDepth else { return .full }
+        guard acceptableCount != 0, occupied[queue] < queueDepth else {
+            refusedCount += 1
+            return .full
+        }
         acceptableCount = acceptableCount.map { $0 - 1 }
         occupied[queue] += 1
         let wordCount = request.isInline ? Int(request.byteCount) / 8 : 0
