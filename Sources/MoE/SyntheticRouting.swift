@@ -19,6 +19,11 @@ public struct SyntheticRouting: Sendable {
     let probability: [Double]
     /// `cumulative[e]` = probability of the experts `0 ... e`.
     let cumulative: [Double]
+    /// `guide[b]` = the expert of the smallest number that falls into part `b` of the unit interval: where the search
+    /// for an expert begins. 1,024 parts and 128 to 256 experts leave one comparison, mostly.
+    let guide: [Int32]
+
+    static let guideCount = 1024
 
     /// - Precondition: `zipfExponent` is finite and not negative.
     public init(expertCount: Int, topK: Int, seed: UInt64, zipfExponent: Double = 0) {
@@ -34,6 +39,11 @@ public struct SyntheticRouting: Sendable {
         cumulative = probability.map { value in
             sum += value
             return sum
+        }
+        let (table, total) = (cumulative, sum)
+        guide = (0..<Self.guideCount).map { part in
+            let least = Double(part) / Double(Self.guideCount) * total
+            return Int32(table.firstIndex { $0 > least } ?? expertCount - 1)
         }
     }
 
@@ -56,49 +66,92 @@ public struct SyntheticRouting: Sendable {
     public func route(
         tokens: Range<Int>, ids: UnsafeMutablePointer<Int32>, weights: UnsafeMutablePointer<Float>
     ) {
-        let weight = 1 / Float(topK)
-        for (row, token) in tokens.enumerated() {
-            var random = SeededRandom(seed: seed, stream: UInt64(token) &+ 1 << 32)
-            let drawn = ids + row * topK
-            for slot in 0..<topK {
-                drawn[slot] = draw(&random, excluding: drawn, slot)
-                weights[row * topK + slot] = weight
+        weights.update(repeating: 1 / Float(topK), count: tokens.count * topK)
+        probability.withUnsafeBufferPointer { probability in
+            cumulative.withUnsafeBufferPointer { cumulative in
+                guide.withUnsafeBufferPointer { guide in
+                    let tables = DrawTables(
+                        probability: probability, cumulative: cumulative, guide: guide)
+                    for (row, token) in tokens.enumerated() {
+                        var random = SeededRandom(seed: seed, stream: UInt64(token) &+ 1 << 32)
+                        let drawn = ids + row * topK
+                        for slot in 0..<topK {
+                            drawn[slot] = tables.draw(&random, excluding: drawn, slot)
+                        }
+                    }
+                }
             }
         }
     }
+}
+
+/// The tables of a routing as plain memory, for the length of one call.
+private struct DrawTables {
+    let probability: UnsafeBufferPointer<Double>
+    let cumulative: UnsafeBufferPointer<Double>
+    let guide: UnsafeBufferPointer<Int32>
+
+    var expertCount: Int { probability.count }
 
     /// One expert that is not among the first `count` of `drawn`.
     ///
     /// A draw from the table that hits a taken expert is replaced by one over the remaining
     /// probability, which has the same distribution and ends at once however skewed the popularity
     /// is.
-    private func draw(
+    @inline(__always)
+    func draw(
         _ random: inout SeededRandom, excluding drawn: UnsafeMutablePointer<Int32>, _ count: Int
     ) -> Int32 {
-        func isTaken(_ expert: Int) -> Bool {
-            (0..<count).contains { drawn[$0] == Int32(expert) }
+        let candidate = firstCumulative(at: random.nextUnit())
+        for index in 0..<count where drawn[index] == candidate {
+            return redraw(random.nextUnit(), excluding: drawn, count)
         }
-        let candidate = firstCumulative(above: random.nextUnit() * cumulative[expertCount - 1])
-        if !isTaken(candidate) { return Int32(candidate) }
-        var remaining = 0.0
-        for expert in 0..<expertCount where !isTaken(expert) { remaining += probability[expert] }
-        var target = random.nextUnit() * remaining
+        return candidate
+    }
+
+    /// The lowest expert whose cumulative probability exceeds `unit`, from 0 to below 1, of the whole.
+    @inline(__always)
+    private func firstCumulative(at unit: Double) -> Int32 {
+        let target = unit * cumulative[expertCount - 1]
+        // A power of two: the part is exact, and its least number is at most `target` after rounding too.
+        var expert = Int(guide[Int(unit * Double(SyntheticRouting.guideCount))])
+        while expert < expertCount - 1 && cumulative[expert] <= target { expert += 1 }
+        return Int32(truncatingIfNeeded: expert)
+    }
+
+    /// A draw over the experts that are not taken, in the order of their numbers. Sums and differences are taken one
+    /// by one: their rounding decides which expert it is.
+    private func redraw(
+        _ unit: Double, excluding drawn: UnsafeMutablePointer<Int32>, _ count: Int
+    ) -> Int32 {
+        var taken = nextTaken(from: 0, drawn, count)
+        var remaining = taken > 0 ? cumulative[taken - 1] : 0
+        while taken < expertCount {
+            let begin = taken + 1
+            taken = nextTaken(from: begin, drawn, count)
+            for expert in begin..<taken { remaining += probability[expert] }
+        }
+        var target = unit * remaining
         var last = 0
-        for expert in 0..<expertCount where !isTaken(expert) {
-            last = expert
-            target -= probability[expert]
-            if target < 0 { break }
+        var begin = 0
+        while begin < expertCount {
+            taken = nextTaken(from: begin, drawn, count)
+            for expert in begin..<taken {
+                last = expert
+                target -= probability[expert]
+                if target < 0 { return Int32(last) }
+            }
+            begin = taken + 1
         }
         return Int32(last)
     }
 
-    /// The lowest expert whose cumulative probability exceeds `target`.
-    private func firstCumulative(above target: Double) -> Int {
-        var (low, high) = (0, expertCount - 1)
-        while low < high {
-            let middle = (low + high) / 2
-            if cumulative[middle] > target { high = middle } else { low = middle + 1 }
-        }
-        return low
+    /// The lowest taken expert that is not below `first`; `expertCount` when there is none.
+    private func nextTaken(
+        from first: Int, _ drawn: UnsafeMutablePointer<Int32>, _ count: Int
+    ) -> Int {
+        var next = expertCount
+        for index in 0..<count where drawn[index] >= first { next = min(next, Int(drawn[index])) }
+        return next
     }
 }

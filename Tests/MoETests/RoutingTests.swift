@@ -1,8 +1,9 @@
 // Routing that the caller gives, and routing made up for modelled runs.
 
-import PerseusMoE
 import PerseusPrimitives
 import Testing
+
+@testable import PerseusMoE
 
 struct RoutingTests {
     func table(_ ids: [Int64], _ weights: [Float]? = nil) throws -> RoutingTable {
@@ -51,6 +52,36 @@ struct RoutingTests {
             #expect(Set(chosen).count == 5 && chosen.allSatisfy { (0..<16).contains($0) })
         }
         #expect(draw(routing, 20..<64) == Array(ids[100...]))
+    }
+
+    /// The definition, written out: a search from the first expert on, and one sum over those that are not taken.
+    @Test(arguments: [(128, 8, 0), (128, 8, 1.5), (256, 8, 0.5), (16, 16, 1), (5000, 3, 2)])
+    func syntheticDrawsFollowTheirDefinition(experts: Int, topK: Int, exponent: Double) {
+        let routing = SyntheticRouting(
+            expertCount: experts, topK: topK, seed: 11, zipfExponent: exponent)
+        var expected: [Int32] = []
+        for token in 0..<300 {
+            var random = SeededRandom(seed: 11, stream: UInt64(token) &+ 1 << 32)
+            var chosen: [Int] = []
+            for _ in 0..<topK {
+                let target = random.nextUnit() * routing.cumulative[experts - 1]
+                let first = routing.cumulative.firstIndex { $0 > target } ?? experts - 1
+                guard chosen.contains(first) else {
+                    chosen.append(first)
+                    continue
+                }
+                let others = (0..<experts).filter { !chosen.contains($0) }
+                var left =
+                    random.nextUnit() * others.reduce(0.0) { $0 + routing.probability[$1] }
+                let place = others.firstIndex {
+                    left -= routing.probability[$0]
+                    return left < 0
+                }
+                chosen.append(others[place ?? others.count - 1])
+            }
+            expected += chosen.map { Int32($0) }
+        }
+        #expect(draw(routing, 0..<300) == expected)
     }
 
     @Test func syntheticRoutingMayUseEveryExpert() {
