@@ -46,17 +46,25 @@ extension ProxyLoop where NIC: ~Copyable {
         lanes[destination].backlogCount &-= 1
     }
 
-    /// Gives every parked lane that can go on a turn, in the order of their numbers.
+    /// Gives every parked lane that can go on a turn, in the order of their numbers, beginning behind the lane that was
+    /// refused a slot first in the turn before.
     ///
-    /// Of the lanes that wait for a slot of one queue pair, those behind the first that is refused are not asked:
-    /// nothing frees a slot during a turn. So a turn costs what it can do, however many lanes wait.
+    /// Where slots are short the lanes so get them in rotation; beginning at lane 0 always would send every rank's
+    /// backlog to the same peers first. Of the lanes that wait for a slot of one queue pair, those behind the first
+    /// that is refused are not asked: nothing frees a slot during a turn. So a turn costs what it can do, however
+    /// many lanes wait.
     @inlinable
     mutating func serveParkedLanes() {
         turn &+= 1
         refusedQueueCount = 0
         isPoolEmpty = false
-        for word in 0..<bitWordCount {
-            var bits = due[word] | full[word]
+        let first = firstServedLane
+        var word = first >> 6
+        var mask = ~UInt64(0) << UInt64(first & 63)
+        // The word that holds the first lane is visited twice: its upper part at the beginning, the rest at the end.
+        for visit in 0...bitWordCount {
+            if visit == bitWordCount { mask = ~(~UInt64(0) << UInt64(first & 63)) }
+            var bits = (due[word] | full[word]) & mask
             while bits != 0 {
                 if dueLaneCount == 0 && (isPoolEmpty || refusedQueueCount == fullQueueCount) {
                     return
@@ -67,6 +75,8 @@ extension ProxyLoop where NIC: ~Copyable {
                 serveLane(lane)
                 if stalledLane >= 0 { return }
             }
+            mask = ~0
+            word = word &+ 1 < bitWordCount ? word &+ 1 : 0
         }
     }
 
@@ -173,6 +183,7 @@ extension ProxyLoop where NIC: ~Copyable {
         let queue = Int(lanes[lane].queue)
         if refusedTurns[queue] != turn {
             refusedTurns[queue] = turn
+            if refusedQueueCount == 0 { firstServedLane = lane &+ 1 < laneCount ? lane &+ 1 : 0 }
             refusedQueueCount &+= 1
         }
         if full[lane >> 6] & (1 << UInt64(lane & 63)) == 0 {

@@ -107,6 +107,8 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     @usableFromInline var turn: UInt64 = 1
     /// Queues that refused in this turn, and whether no entry was left for any.
     @usableFromInline var refusedQueueCount: Int = 0
+    /// Where the next turn of the parked lanes begins.
+    @usableFromInline var firstServedLane: Int = 0
     @usableFromInline var isPoolEmpty = false
     @usableFromInline var holdingLaneCount: Int = 0
     /// The lane whose drain stops the whole proxy; -1 when none does.
