@@ -47,6 +47,8 @@ public struct RoleStep: BitwiseCopyable, Sendable {
     public var hasPushed = false
     /// The role waits for room in a ring.
     public var isBlocked = false
+    /// What is to be measured begins with this step; a kernel that warms up first says so.
+    public var beginsMeasurement = false
     public var work = ModelledWork.none
     public var localSignalCount = 0
     public var localSignals: (LocalSignal, LocalSignal) = (

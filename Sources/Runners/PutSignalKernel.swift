@@ -51,6 +51,9 @@ final class PutSignalKernel: Kernel {
     /// nil: puts only.
     private let program: LayerProgram?
     private let port: any CommandPort
+    /// Times that the transfers are sent, each after the one before has completed; the last is measured.
+    private let roundCount: Int
+    private var round = 0
     private let words: UnsafeMutablePointer<UInt64>
     private var phase: Phase
     private var next = 0
@@ -61,8 +64,9 @@ final class PutSignalKernel: Kernel {
 
     init(
         rank: Int, layout: perseus_arena_layout, transfers: TransferList, byteCount: Int,
-        program: LayerProgram?, port: any CommandPort
+        program: LayerProgram?, port: any CommandPort, roundCount: Int
     ) {
+        self.roundCount = roundCount
         self.rank = rank
         self.layout = layout
         self.transfers = transfers
@@ -98,7 +102,7 @@ final class PutSignalKernel: Kernel {
             settle(port.tryPushQuiet(), &outcome) { phase = .waitQuiet }
         case .waitQuiet:
             if port.isQuiet {
-                phase = .done
+                nextRound()
                 outcome.hasWorked = true
             }
         case .done: break
@@ -118,7 +122,16 @@ final class PutSignalKernel: Kernel {
         then()
     }
 
+    private func nextRound() {
+        round += 1
+        guard round < roundCount else { return phase = .done }
+        next = 0
+        remaining = transfers.counts
+        phase = .push
+    }
+
     private func pushNext(_ outcome: inout RoleStep) {
+        outcome.beginsMeasurement = round == roundCount - 1 && next == 0
         let destination = transfers.destinations[next]
         let source = HeapLocation(.data, byteOffset: Int(layout.sendOffset(row: next)))
         let target = HeapLocation(
@@ -187,7 +200,7 @@ final class PutSignalKernel: Kernel {
     }
 
     private func word(of transfer: Int) -> UInt64 {
-        perseus_signal_make(1, UInt64(transfer), 1)
+        perseus_signal_make(UInt64(round + 1), UInt64(transfer), 1)
     }
 
     private func signal(_ transfer: Int, wordCount: Int, isLast: Bool) -> Command {

@@ -106,12 +106,18 @@ public func runPutSignal(
                 isDestinationMajor: scheme != nil && setup.program.isDestinationMajor,
                 seed: workload.seed),
             byteCount: workload.byteCount, program: scheme == nil ? nil : setup.program,
-            port: transport.ports[rank])
+            port: transport.ports[rank],
+            roundCount: settings.clock == .virtual ? 1 : 2)
     }
+    // Receivers of plain writes have nothing to do, and on the machine's clock their idle steps would delay the sender.
+    let active = setup.ordering.usesImmediates ? workload.ranks : workload.senderCount
     let outcome = settings.drive(
-        transport, kernels, costs: CostModel(profile: settings.profile))
+        transport, kernels, costs: CostModel(profile: settings.profile),
+        activeRanks: Array(0..<active))
     let sum = (0..<workload.senderCount).reduce(0.0) {
-        $0 + Double(transport.engines[$1].lastPlacedAt)
+        $0
+            + Double(
+                transport.engines[$1].lastPlacedAt &- (outcome.measuredFrom[$1] ?? 0))
     }
     return withExtendedLifetime(heaps) {
         PutSignalRun(

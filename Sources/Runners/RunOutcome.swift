@@ -6,6 +6,8 @@ import PerseusProxy
 public struct RunOutcome: Sendable {
     /// From the first step to the last rank's last combined token; modelled or measured, by the runner.
     public var layerNanoseconds: UInt64 = 0
+    /// By rank: when the kernel said that what is to be measured begins.
+    public var measuredFrom: [Int: UInt64] = [:]
     /// Multiplying and combining of the busiest rank, divided by its processors.
     public var computeNanoseconds: UInt64 = 0
     public var counters = ProxyCounters()

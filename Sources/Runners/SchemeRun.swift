@@ -111,7 +111,7 @@ extension RunSettings {
     /// Runs kernels over a transport on the clock of these settings.
     func drive<K: Kernel>(
         _ transport: TransportJob, _ kernels: [K], costs: CostModel, trace: TraceRecorder? = nil,
-        causes: CauseLog? = nil
+        causes: CauseLog? = nil, activeRanks: [Int]? = nil
     ) -> RunOutcome {
         let deadline = options.deadlineNanoseconds
         switch clock {
@@ -123,7 +123,8 @@ extension RunSettings {
         case .real(let threads):
             return ThreadRunner(
                 transport: transport, kernels: kernels, threadCount: threads, deadline: deadline,
-                isExact: chargesPosting
+                isExact: chargesPosting,
+                activeRanks: activeRanks ?? Array(0..<transport.ranks)
             ).run()
         }
     }

@@ -19,6 +19,8 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     private let deadline: UInt64
     /// Modelled delays are to be kept exactly: idle threads do not sleep.
     private let isExact: Bool
+    /// Ranks that have anything to do.
+    private let activeRanks: [Int]
     private var startedAt: UInt64 = 0
     /// [thread]: written by its thread, read after the join.
     private let reports: UnsafeMutablePointer<ThreadReport>
@@ -29,6 +31,7 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     private struct ThreadReport {
         var endedAt: UInt64 = 0
         var stepCount = 0
+        var measuredFrom: [Int: UInt64] = [:]
         var failures: [(rank: Int, operation: StuckOperation)] = []
         /// Busy time of processors, by rank, nanoseconds.
         var computeNanoseconds: [Int: UInt64] = [:]
@@ -42,9 +45,11 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
 
     /// - Parameter deadline: nanoseconds of real time after which the run is given up.
     init(
-        transport: TransportJob, kernels: [K], threadCount: Int, deadline: UInt64, isExact: Bool
+        transport: TransportJob, kernels: [K], threadCount: Int, deadline: UInt64, isExact: Bool,
+        activeRanks: [Int]
     ) {
         self.isExact = isExact
+        self.activeRanks = activeRanks
         job = transport
         self.kernels = kernels
         self.threadCount = max(1, threadCount)
@@ -85,11 +90,11 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     /// Ranks and processors of one thread. Processor 0 of a rank runs beside its other roles.
     private func share(of thread: Int) -> Share {
         var share = Share()
-        for rank in 0..<job.ranks where rank % threadCount == thread {
+        for (index, rank) in activeRanks.enumerated() where index % threadCount == thread {
             share.ranks.append(rank)
             share.processors.append((rank, 0))
         }
-        guard job.ranks < threadCount else { return share }
+        guard activeRanks.count == job.ranks, job.ranks < threadCount else { return share }
         var spare = job.ranks
         for rank in 0..<job.ranks {
             for index in 1..<max(1, kernels[rank].processorCount) {
@@ -113,7 +118,7 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         let kills = job.faults.kills
         while perseus_load_acquire(shared + Self.stopWord) == 0 {
             let time = now
-            if time > deadline || perseus_load_acquire(shared) == UInt64(job.ranks) { break }
+            if time > deadline || perseus_load_acquire(shared) == UInt64(activeRanks.count) { break }
             for kill in kills where kill.at <= time && !job.fabric.isDead(kill.rank) {
                 job.fabric.kill(rank: kill.rank)
             }
@@ -150,8 +155,12 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         var hasWorked = false
         let kernel = kernels[rank]
         if !kernel.isDone {
+            if isPosting(rank) { return true }
             setDirectClock(rank)
-            if kernel.dispatch().hasWorked { hasWorked = true }
+            let time = now
+            let step = kernel.dispatch()
+            if step.hasWorked { hasWorked = true }
+            if step.beginsMeasurement { report.measuredFrom[rank] = time }
             if kernel.observeAndSchedule() { hasWorked = true }
         }
         for thread in 0..<job.proxyThreads where stepProxy(rank, thread, report: &report) {
@@ -160,6 +169,13 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         if HotPath.step(job.engines + rank, now: now) { hasWorked = true }
         report.stepCount += 1
         return hasWorked
+    }
+
+    /// A kernel that posts itself was charged for it, and that time has not passed: only its NIC goes on.
+    private func isPosting(_ rank: Int) -> Bool {
+        guard isExact, !job.directPorts.isEmpty, job.clocks[rank].now > now else { return false }
+        _ = HotPath.step(job.engines + rank, now: now)
+        return true
     }
 
     private func setDirectClock(_ rank: Int) {
@@ -179,7 +195,7 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
             let port = job.directPorts[rank]
             step =
                 port.exclusively {
-                    job.clocks[index].now = time
+                    job.clocks[index].now = max(time, job.clocks[index].now)
                     return HotPath.step(job.proxies + index, now: time)
                 } ?? ProxyStep()
         }
@@ -209,6 +225,7 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         for thread in 0..<threadCount {
             outcome.layerNanoseconds = max(outcome.layerNanoseconds, reports[thread].endedAt)
             outcome.stepCount += reports[thread].stepCount
+            outcome.measuredFrom.merge(reports[thread].measuredFrom) { first, _ in first }
             for (rank, nanoseconds) in reports[thread].computeNanoseconds {
                 compute[rank] += nanoseconds
             }

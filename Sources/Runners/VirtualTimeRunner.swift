@@ -192,6 +192,7 @@ final class VirtualTimeRunner<K: Kernel> {
         let step = kernel.dispatch()
         let end = now + costs.nanoseconds(step.work) + directNanoseconds(rank, since: now)
         endStep(rank, roles.dispatcher, step, at: end)
+        if step.beginsMeasurement { outcome.measuredFrom[rank] = now }
         spread(step, of: rank, at: now)
         if step.hasWorked {
             trace?.record(rank, .dispatcher, step.work, from: now, to: end)
