@@ -14,6 +14,7 @@ public enum Invocation: Equatable, Sendable {
     case simulateSeeds(SimulateOptions)
     case simulatePaper(PaperOptions)
     case simulateCalibrate(PaperOptions)
+    case simulateExplain(ExplainOptions)
     case simulateProfile(ProfileOptions)
     case doctor(DoctorOptions)
 
@@ -44,6 +45,7 @@ public enum Invocation: Equatable, Sendable {
         case "perseus simulate seeds": .simulateSeeds(try SimulateOptions(given))
         case PutSignalDeclaration.command.path: .benchPutSignal(try PutSignalOptions(given))
         case PaperDeclaration.command.path: .simulatePaper(try PaperOptions(given))
+        case ExplainDeclaration.command.path: .simulateExplain(try ExplainOptions(given))
         case PaperDeclaration.calibration.path: .simulateCalibrate(try PaperOptions(given))
         case ProfileDeclaration.command.path: .simulateProfile(try ProfileOptions(given))
         default: .bench(try BenchOptions(given))

@@ -58,18 +58,23 @@ final class CauseLog {
     }
 
     private var roles = RoleNumbers(proxies: 0, processors: 0)
+    private var isDirect = false
     private var steps: [Step] = []
     private var requests: [Request] = []
     /// [role]: what woke it for its next step, and the numbers of its steps so far.
     private var wakes: [Wake] = []
     private var stepsOfRole: [[Int32]] = []
+    /// [role]: requests whose completions a proxy has not taken yet, oldest first.
+    private var completions: [[Int32]] = []
     private var current: Int32 = -1
     private var last: Int32 = -1
 
-    func begin(roles: RoleNumbers, roleCount: Int) {
+    func begin(roles: RoleNumbers, roleCount: Int, isDirect: Bool) {
+        self.isDirect = isDirect
         self.roles = roles
         wakes = Array(repeating: Wake(), count: roleCount)
         stepsOfRole = Array(repeating: [], count: roleCount)
+        completions = Array(repeating: [], count: roleCount)
     }
 
     func noteWake(of role: Int, reason: Reason, request: Int32) {
@@ -93,6 +98,20 @@ final class CauseLog {
         case .expert, .shared, .combine: steps[Int(current)].isCompute = true
         default: break
         }
+    }
+
+    /// The proxy's step took `completed` completions.
+    func endProxyStep(of role: Int, completed: Int) {
+        completions[role].removeFirst(completed)
+    }
+
+    /// The request whose completion the proxy sees next.
+    func nextCompletion(of role: Int) -> Int32 { completions[role].first ?? -1 }
+
+    func noteCompletion(_ notice: NICNotice, rank: Int, at now: UInt64) -> Int32 {
+        let request = noteRequest(notice, rank: rank, at: now)
+        completions[rank * roles.perRank + roles.firstProxy + Int(notice.endpoint)].append(request)
+        return request
     }
 
     func noteRequest(_ notice: NICNotice, rank: Int, at now: UInt64) -> Int32 {
@@ -120,12 +139,6 @@ final class CauseLog {
             path.stepCount += 1
             switch step.reason {
             case .signal, .completion:
-                guard step.request >= 0 else {
-                    // A completion that the proxy saw waiting when it went idle: what came before is its own step.
-                    take(&path, \.drain, &until, since: previous(of: index))
-                    index = steps[Int(index)].cause
-                    break
-                }
                 index = walk(requests[Int(step.request)], step.reason, &path, &until)
             default:
                 guard step.cause >= 0 else {
@@ -144,11 +157,6 @@ final class CauseLog {
             }
         }
         return path
-    }
-
-    private func previous(of index: Int32) -> UInt64 {
-        let cause = steps[Int(index)].cause
-        return cause >= 0 ? steps[Int(cause)].end : 0
     }
 
     /// Back over one request to the step that posted it.
@@ -174,13 +182,20 @@ final class CauseLog {
     /// they post.
     private func poster(of request: Request) -> Int32 {
         let first = Int(request.rank) * roles.perRank
-        let proxy = stepBefore(
-            request.postedAt, role: first + roles.firstProxy + Int(request.endpoint))
-        if proxy >= 0, steps[Int(proxy)].hasPushed { return proxy }
-        var best: Int32 = proxy
+        if !isDirect {
+            return stepBefore(
+                request.postedAt, role: first + roles.firstProxy + Int(request.endpoint))
+        }
+        var best: Int32 = -1
         for role in [roles.dispatcher] + Array(roles.firstProcessor..<roles.perRank) {
-            let index = stepBefore(request.postedAt, role: first + role)
-            guard index >= 0, steps[Int(index)].hasPushed else { continue }
+            // A step that began when the one before it had posted and ended may be found first.
+            var index = stepBefore(request.postedAt, role: first + role)
+            if index >= 0, !steps[Int(index)].hasPushed, steps[Int(index)].reason == .ownStep {
+                index = steps[Int(index)].cause
+            }
+            guard index >= 0, steps[Int(index)].hasPushed,
+                steps[Int(index)].end >= request.postedAt
+            else { continue }
             if best < 0 || steps[Int(index)].begin > steps[Int(best)].begin { best = index }
         }
         return best

@@ -37,6 +37,8 @@ public struct RunSettings: Sendable {
     public var faults = FaultPlan()
     /// Compare the rows behind every signal with the sender's, when the signal is believed.
     public var checksOrder = true
+    /// On the virtual clock: find the chain of waits that decided when the layer ended.
+    public var findsCriticalPath = false
     /// On the real clock: a proxy that has posted does nothing more until the modelled cost of posting has passed.
     public var chargesPosting = false
     /// Fill the receiving arenas with NaN first.
@@ -51,6 +53,8 @@ public struct SchemeRun {
     public let outcome: RunOutcome
     public let job: LayerJob
     public let checker: OrderChecker?
+    /// nil unless the settings ask for it.
+    public let criticalPath: CriticalPath?
 
     /// [all tokens, hidden] F32; empty in a run with modelled compute.
     public var output: UnsafeBufferPointer<Float> {
@@ -89,8 +93,12 @@ public func runScheme(
     let costs = CostModel(
         profile: settings.profile, hidden: model.hidden, intermediate: model.intermediate,
         sharedIntermediate: model.sharedIntermediate, topK: model.topK)
-    let outcome = settings.drive(job.transport, job.kernels, costs: costs, trace: trace)
-    return SchemeRun(setup: setup, outcome: outcome, job: job, checker: checker)
+    let causes = settings.findsCriticalPath ? CauseLog() : nil
+    let outcome = settings.drive(
+        job.transport, job.kernels, costs: costs, trace: trace, causes: causes)
+    return SchemeRun(
+        setup: setup, outcome: outcome, job: job, checker: checker,
+        criticalPath: causes?.criticalPath())
 }
 
 extension RunSettings {

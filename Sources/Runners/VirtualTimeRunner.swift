@@ -98,7 +98,7 @@ final class VirtualTimeRunner<K: Kernel> {
 
     /// Runs to the end, to a failure, or to the deadline.
     func run() -> RunOutcome {
-        causes?.begin(roles: roles, roleCount: roleCount)
+        causes?.begin(roles: roles, roleCount: roleCount, isDirect: isDirect)
         for rank in 0..<transport.ranks { wake(rank, roles.dispatcher, at: 0, .start) }
         var kills = transport.faults.kills.sorted { ($0.at, $0.rank) < ($1.at, $1.rank) }[...]
         var stepCount = 0
@@ -294,7 +294,12 @@ final class VirtualTimeRunner<K: Kernel> {
         let end =
             transport.clocks[index].now + UInt64(step.drained) * profile.drainNanoseconds
         busyUntil[rank &* roles.perRank &+ roles.firstProxy &+ thread] = end
-        causes?.endStep(at: end, work: .none, hasPushed: step.posted > 0)
+        if let causes {
+            causes.endStep(at: end, work: .none, hasPushed: step.posted > 0)
+            causes.endProxyStep(
+                of: rank * roles.perRank + roles.firstProxy + thread,
+                completed: Int(step.completed))
+        }
         traceProxy(index, rank: rank, thread: thread, step: step, from: now, to: end)
         if step.hasFailed { noteFailure(of: index, rank: rank) }
         if step.posted > 0 { wakeNIC(rank) }
@@ -307,7 +312,9 @@ final class VirtualTimeRunner<K: Kernel> {
         } else if let visibleAt = transport.proxies[index].transport.nextCompletionAt {
             wake(
                 rank, roles.firstProxy + thread, at: visibleAt + profile.proxyPollNanoseconds,
-                .completion)
+                .completion,
+                request: causes?.nextCompletion(
+                    of: rank * roles.perRank + roles.firstProxy + thread) ?? -1)
         }
         if step.quieted > 0 { wake(rank, roles.dispatcher, at: end, .quiet) }
         if ranks[rank].blockedCount > 0
@@ -360,7 +367,7 @@ final class VirtualTimeRunner<K: Kernel> {
                 wake(
                     rank, roles.firstProxy + Int(notice.endpoint),
                     at: notice.time + profile.proxyPollNanoseconds, .completion,
-                    request: causes?.noteRequest(notice, rank: rank, at: now) ?? -1)
+                    request: causes?.noteCompletion(notice, rank: rank, at: now) ?? -1)
             case .receive:
                 wake(
                     Int(notice.rank), roles.firstProxy, at: now + profile.proxyPollNanoseconds,

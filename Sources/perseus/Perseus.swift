@@ -33,6 +33,7 @@ struct Perseus {
         case .simulateSeeds(let options): try executeSeeds(options)
         case .simulatePaper(let options): try executePaper(options)
         case .simulateCalibrate(let options): try executeCalibrate(options)
+        case .simulateExplain(let options): try executeExplain(options)
         case .simulateProfile(let options): try executeProfile(options)
         case .doctor(let options): try executeDoctor(options)
         }

@@ -54,7 +54,10 @@ enum SimulateDeclaration {
         summary: "run the production roles on the virtual clock under injected faults",
         discussion: "The same proxy, rings and orderings as perseus run, with another clock and "
             + "another NIC model, and the profiles that it takes its times from.",
-        subcommands: [PaperDeclaration.command, PaperDeclaration.calibration, seeds, ProfileDeclaration.command],
+        subcommands: [
+            PaperDeclaration.command, PaperDeclaration.calibration, ExplainDeclaration.command,
+            seeds, ProfileDeclaration.command,
+        ],
         examples: [
             CommandExample(
                 purpose: "Two hundred random scenarios:", line: "perseus simulate seeds"),
