@@ -14,6 +14,8 @@ public struct ProxyConfiguration: Sendable {
     public var signalInterval = 16
     /// The whole proxy stands still during a `drain-peer`, as the proxies do that Perseus is measured against.
     public var stallsOnDrain = false
+    /// The whole proxy waits in place for a slot of a full queue pair, as those proxies do: first in, first out.
+    public var stallsWhenFull = false
     /// Signals that are ready together leave together.
     public var coalesces = false
     /// With a free ordering: a put larger than this is not allowed to delay a signal that is ready.
@@ -126,6 +128,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     @usableFromInline let signalInterval: UInt32
     /// A lane that drains waits alone; otherwise its drain stops the whole proxy.
     @usableFromInline let parksOnDrain: Bool
+    @usableFromInline let stallsWhenFull: Bool
     @usableFromInline let coalesces: Bool
     @usableFromInline let holdsThroughPuts: Bool
     @usableFromInline let groupsCombineOnly: Bool
@@ -198,6 +201,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         batchLimit = configuration.batchLimit
         signalInterval = ProxyLoop.signalInterval(
             of: transport, rankCount: rankCount, plan: plan, configuration: configuration)
+        stallsWhenFull = configuration.stallsWhenFull
         parksOnDrain = plan.wait == .peer && !configuration.stallsOnDrain
         coalesces = configuration.coalesces
         holdsThroughPuts = plan.ordersBySignal
@@ -321,13 +325,17 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         if holdingLaneCount > 0 && remaining > 0 && stalledLane < 0 { flushDryLanes() }
     }
 
+    @inlinable @inline(__always)
+    var isHeldByFullQueue: Bool { stallsWhenFull && fullQueueCount > 0 }
+
     /// Drains one ring; returns what is left of `limit`. Slots are given back in one store.
     @inlinable
     mutating func drainRing(_ ring: Int, limit: Int) -> Int {
         var remaining = limit
         var command = Command()
         // A command and its operands always find room in the backlog, or they stay in the ring.
-        while remaining > 0 && stalledLane < 0 && backlog.freeCount > pendingCapacity,
+        while remaining > 0 && stalledLane < 0 && backlog.freeCount > pendingCapacity
+            && !isHeldByFullQueue,
             rings[ring].next(&command, operands: operands)
         {
             admit(command, position: rings[ring].position &- 1)

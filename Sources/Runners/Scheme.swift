@@ -159,6 +159,7 @@ public struct SchemeSetup: Sendable {
         var proxy = ProxyConfiguration()
         proxy.deadlineNanoseconds = options.deadlineNanoseconds
         proxy.stallsOnDrain = scheme != .perseusPlus
+        proxy.stallsWhenFull = scheme != .perseusPlus
         proxy.signalWordCapacity = max(32, groupWords)
         proxy.coalesces = scheme == .perseusPlus || (options.combineGroupSize ?? 1) > 1
         proxy.groupsCombineOnly = scheme != .perseusPlus

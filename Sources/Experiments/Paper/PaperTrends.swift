@@ -74,6 +74,13 @@ extension PaperTrend {
                     lab.speedup(Settings.infiniBand(nodes: 4, tokens: $0, .perseus))
                 })
         },
+        PaperTrend("IBRC: a of coupled and of perseus lie between 1 and 5 ms") { lab in
+            [Scheme.coupled, .perseus].allSatisfy { scheme in
+                let fit = lab.alphaBeta(
+                    Settings.infiniBand(nodes: 4, tokens: 1024, scheme), bytesPerToken: 32768)
+                return fit.intercept >= 1 && fit.intercept <= 5
+            }
+        },
         PaperTrend("the regression of coupled grows linearly to 16 nodes (R2 > 0.98)") { lab in
             LineFit(
                 [2, 4, 8, 16].map { nodes in
