@@ -143,7 +143,7 @@ let package = Package(
                 "PerseusSoftNIC", "PerseusTransport", "PerseusCheckpoints", "PerseusMoE",
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),
-        swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives"]),
+        swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives", "PerseusSoftNIC"]),
         swiftTests(
             "Experiments", ["PerseusExperiments", "PerseusPrimitives"], data: ["Golden"]),
         swiftTests(

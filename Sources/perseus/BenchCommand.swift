@@ -32,6 +32,11 @@ private func measure(_ options: BenchOptions) throws -> BenchmarkReport {
         gemm.repetitions = options.repetitionCount
         if options.isQuick { gemm.makeQuick() }
         return try runExpertGEMMBenchmark(gemm)
+    case "simulator":
+        var simulator = SimulatorBenchmarkOptions()
+        simulator.repetitions = options.repetitionCount
+        if options.isQuick { simulator.makeQuick() }
+        return try runSimulatorBenchmark(simulator)
     default:
         throw PerseusError(.badInput, "unknown benchmark \(options.benchmark)")
     }

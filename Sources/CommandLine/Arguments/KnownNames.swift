@@ -31,5 +31,5 @@ public enum KnownNames {
     ]
 
     /// What `perseus bench` can measure.
-    public static let benchmarks = ["ring", "proxy", "gemm"]
+    public static let benchmarks = ["ring", "proxy", "gemm", "simulator"]
 }

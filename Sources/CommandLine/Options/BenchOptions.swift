@@ -1,4 +1,4 @@
-// The values of `perseus bench ring|proxy|gemm`.
+// The values of `perseus bench ring|proxy|gemm|simulator`.
 
 import PerseusPrimitives
 
@@ -33,7 +33,7 @@ enum BenchDeclaration {
         summary: "measure one part against named baselines in the same process",
         discussion: "Contenders and baselines are interleaved, so that a noisy machine disturbs "
             + "them alike. Ratios are what to trust.",
-        subcommands: [ring, proxy, PutSignalDeclaration.command, gemm],
+        subcommands: [ring, proxy, PutSignalDeclaration.command, gemm, simulator],
         examples: [
             CommandExample(purpose: "The command ring:", line: "perseus bench ring"),
             CommandExample(
@@ -55,6 +55,11 @@ enum BenchDeclaration {
         "gemm", summary: "the expert kernels, against naive loops and the machine's peak",
         discussion: "Multiplies expert-shaped matrices with each SIMD variant of this machine. "
             + "Prints GFLOPS and the share of the measured peak.")
+
+    private static let simulator = benchmark(
+        "simulator", summary: "the simulator's event queue, against the same heap in C",
+        discussion: "Every event that is handled makes another one, while a constant number waits. "
+            + "Prints millions of events per second.")
 
     private static func benchmark(
         _ name: String, summary: String, discussion: String
