@@ -26,6 +26,7 @@ import Testing
         #expect(MemoryLayout<NICPayload>.size == MemoryLayout<NICEvent>.size)
         #expect(MemoryLayout<NICPayload>.stride == MemoryLayout<NICEvent>.stride)
         #expect(MemoryLayout<NICPayload>.alignment == MemoryLayout<NICEvent>.alignment)
+        #expect(MemoryLayout<EventHeap<NICEvent>.Event>.stride == 24)
     }
 
     @Test func optionsOutOfRangeAreRefused() {

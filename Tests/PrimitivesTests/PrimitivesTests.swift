@@ -5,23 +5,6 @@ import Testing
 @testable import PerseusPrimitives
 
 @Suite struct PrimitivesTests {
-    @Test(arguments: 1...20)
-    func eventsComeInTimeAndInsertionOrder(seed: Int) {
-        var random = SeededRandom(seed: UInt64(seed))
-        var heap = EventHeap<Int>(capacity: 16)
-        var expected: [(UInt64, Int)] = []
-        for index in 0..<500 {
-            let time = UInt64(random.next(below: 40))
-            heap.pushGrowing(time: time, index)
-            expected.append((time, index))
-        }
-        expected.sort { ($0.0, $0.1) < ($1.0, $1.1) }
-        for (time, index) in expected {
-            let event = heap.pop()
-            #expect(event.time == time && event.payload == index, "seed \(seed)")
-        }
-    }
-
     @Test func bfloat16RoundsToNearestEven() {
         #expect(bfloat16(1.0) == 0x3F80)
         #expect(bfloat16(Float(bitPattern: 0x3F80_8000)) == 0x3F80)
