@@ -81,6 +81,8 @@ public struct PutSignalPoint: Hashable, Sendable {
     public var byteCount: Int
     /// nil: puts only.
     public var scheme: Scheme?
+    /// nil: the scheme's own.
+    public var ordering: SignalOrdering?
     public var groupSize: Int?
     public var proxyThreads = 1
     public var senders = PutSignalWorkload.Senders.one

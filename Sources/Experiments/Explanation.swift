@@ -85,6 +85,8 @@ public struct Explanation: Sendable {
         var name: String
         var point: LayerPoint
         var profile: Profile
+        /// The profile's name for a person.
+        private let ownName: String
 
         init(
             _ kind: WhatIf.Kind, _ name: String, _ point: LayerPoint, _ profile: Profile
@@ -93,6 +95,7 @@ public struct Explanation: Sendable {
             self.name = name
             self.point = point
             self.profile = profile
+            ownName = profile.name
             self.profile.name = name
             self.point.profile = name
         }
@@ -100,9 +103,11 @@ public struct Explanation: Sendable {
         /// Why the fabric cannot honour it; nil when it can.
         func refusal() -> String? {
             do {
+                var named = profile
+                named.name = ownName
                 _ = try SchemeSetup(
-                    point.scheme, profile: profile, geometry: point.workload().geometry,
-                    options: point.settings(profile).options)
+                    point.scheme, profile: named, geometry: point.workload().geometry,
+                    options: point.settings(named).options)
                 return nil
             } catch {
                 return "\(error)"

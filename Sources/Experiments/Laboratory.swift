@@ -162,6 +162,7 @@ func runPuts(_ point: PutSignalPoint, profile: Profile) throws -> Double {
     var settings = RunSettings(profile: profile)
     settings.options.proxyThreads = point.proxyThreads
     settings.options.groupSize = point.groupSize
+    settings.options.ordering = point.ordering
     settings.options.deadlineNanoseconds = 600_000_000_000
     let run = try runPutSignal(point.scheme, workload, settings)
     if let failure = run.outcome.failure { throw PerseusError(.deadline, "\(failure)") }

@@ -40,16 +40,6 @@ public final class LayerJob {
     ) throws {
         self.geometry = geometry
         self.setup = setup
-        try setup.ordering.checkImmediates(
-            layout: geometry.layout,
-            messageByteCount: geometry.roundTokens * Int(geometry.layout.row_stride),
-            hint: "use a smaller --heap-limit (more rounds) or another --ordering")
-        if setup.ordering == .countedImmediate && setup.program.isStaged {
-            throw PerseusError(
-                .badInput,
-                "scheme collective sends one put for several experts, which counted-immediate does not count"
-            )
-        }
         let heaps = try (0..<geometry.rankCount).map { _ in
             try SymmetricHeap(layout: geometry.layout, hasData: compute != nil)
         }

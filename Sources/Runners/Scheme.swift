@@ -120,12 +120,24 @@ public struct SchemeSetup: Sendable {
     }
 
     /// The setup for a layer.
+    ///
+    /// - Throws: `badInput` also where immediates cannot name the layer's words and rows.
     public init(
         _ scheme: Scheme, profile: Profile, geometry: LayerGeometry, options: SchemeOptions
     ) throws {
         try self.init(
             scheme, profile: profile, ranks: geometry.rankCount,
             groupWords: geometry.placement.maxExpertsPerRank, options: options)
+        try ordering.checkImmediates(
+            layout: geometry.layout,
+            messageByteCount: geometry.roundTokens * Int(geometry.layout.row_stride),
+            hint: "use a smaller --heap-limit (more rounds) or another --ordering")
+        if ordering == .countedImmediate && program.isStaged {
+            throw PerseusError(
+                .badInput,
+                "scheme collective sends one put for several experts, which counted-immediate does not count"
+            )
+        }
     }
 
     private static func program(
@@ -139,7 +151,9 @@ public struct SchemeSetup: Sendable {
         program.quietsBetweenRounds = nic.mode != .inOrder
         switch scheme {
         case .collective: program.isStaged = true
-        case .coupled, .nicOrdered, .gpuDirect: program.signaling = .coupled
+        case .coupled, .nicOrdered: program.signaling = .coupled
+        case .gpuDirect:
+            program.signaling = options.groupSize.map { .perTransfers(size: $0) } ?? .coupled
         case .decoupled, .perseus:
             program.signaling = options.groupSize.map { .perTransfers(size: $0) } ?? .perDestination
         case .perseusPlus:

@@ -69,7 +69,10 @@ private func text(of comparison: PaperComparison) -> String {
     text += "\nexceptions (no agreement is claimed)\n"
     text += exceptions.map { "  \($0.row): \($0.exception ?? "")\n" }.joined()
     text += "\ntrends\n"
-    text += comparison.trends.map { "  \($0.pass ? "yes" : "NO ")  \($0.trend)\n" }.joined()
+    text += comparison.trends.map { trend in
+        "  \(trend.pass ? "yes" : "NO ")  \(trend.trend)"
+            + (trend.exception.map { " (exception: \($0))" } ?? "") + "\n"
+    }.joined()
     return text + "\n" + verdict(comparison.summary) + "\n"
 }
 

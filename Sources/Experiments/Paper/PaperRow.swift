@@ -63,10 +63,15 @@ public enum PaperSection: String, CaseIterable, Codable, Sendable {
 /// The effect of a change that the paper reports, as a yes or no.
 public struct PaperTrend: Sendable {
     public let name: String
+    /// Why no agreement is claimed; nil for a trend that counts.
+    public let exception: String?
     let holds: @Sendable (Laboratory) -> Bool
 
-    init(_ name: String, holds: @escaping @Sendable (Laboratory) -> Bool) {
+    init(
+        _ name: String, exception: String? = nil, holds: @escaping @Sendable (Laboratory) -> Bool
+    ) {
         self.name = name
+        self.exception = exception
         self.holds = holds
     }
 }

@@ -283,7 +283,27 @@ extension PaperRow {
                     Settings.infiniBand(nodes: 4, tokens: $0, .perseus), over: .gpuDirect)
             }.max() ?? 0
         },
+        decouplingOnDirect("ibgda-decoupling-most", reported: 1.25) { $0.max() ?? 0 },
+        decouplingOnDirect("ibgda-decoupling-mean", reported: 1.06) {
+            $0.reduce(0, +) / Double($0.count)
+        },
     ]
+
+    private static func decouplingOnDirect(
+        _ name: String, reported: Double, _ summary: @escaping @Sendable ([Double]) -> Double
+    ) -> PaperRow {
+        PaperRow(
+            name, .infiniBand, reported: reported, .ratio, .assumed,
+            setting: "qwen3-30b, 2 nodes, gpu-direct in groups of 8 over coupled; \(assumed): 1K to 64K",
+            exception: directException
+        ) { lab in
+            summary(
+                Settings.tokenRange.map { tokens in
+                    let coupled = Settings.infiniBand(nodes: 2, tokens: tokens, .gpuDirect)
+                    return lab.layer(coupled) / lab.layer(coupled.with(\.groupSize, 8))
+                })
+        }
+    }
 
     // MARK: Another library's all-to-all
 
@@ -300,6 +320,38 @@ extension PaperRow {
         ) {
             $0.put(Settings.puts(nodes: 4, byteCount: 4096, .coupled))
                 / $0.put(Settings.puts(nodes: 4, byteCount: 4096, .perseus))
+        },
+        PaperRow(
+            "all-to-all-fixed-perseus", .allToAll, reported: 0.7, .milliseconds, .assumed,
+            setting: "4 nodes of 4, 96 x 4 KB, perseus; message counts and sizes assumed",
+            exception: "as all-to-all-fixed-coupled"
+        ) { $0.put(Settings.puts(nodes: 4, byteCount: 4096, .perseus)) },
+        PaperRow(
+            "all-to-all-mean-gain", .allToAll, reported: 59.6, .ratio, .assumed,
+            setting: "4 nodes of 4, 96 x 4 KB to 4 MB, mean of perseus over coupled; counts and sizes assumed",
+            exception: "as all-to-all-fixed-coupled"
+        ) { lab in
+            let gains = [4096, 65536, 1 << 20, 4 << 20].map { bytes in
+                lab.put(Settings.puts(nodes: 4, byteCount: bytes, .coupled))
+                    / lab.put(Settings.puts(nodes: 4, byteCount: bytes, .perseus))
+            }
+            return gains.reduce(0, +) / Double(gains.count)
+        },
+        PaperRow(
+            "all-to-all-coupled-over-collective", .allToAll, reported: 18.7, .ratio, .assumed,
+            setting: "qwen3-30b, 4 nodes of 4, 1,024 tokens, coupled over collective (reported: over NCCL)",
+            exception: "as all-to-all-fixed-coupled"
+        ) {
+            let coupled = Settings.perlmutter(nodes: 4, tokens: 1024, .coupled)
+            return $0.layer(coupled) / $0.layer(coupled.with(\.scheme, .collective))
+        },
+        PaperRow(
+            "all-to-all-collective-over-perseus", .allToAll, reported: 11, .ratio, .assumed,
+            setting: "qwen3-30b, 4 nodes of 4, 1,024 tokens, collective over perseus (reported: NCCL)",
+            exception: "as all-to-all-fixed-coupled"
+        ) {
+            let perseus = Settings.perlmutter(nodes: 4, tokens: 1024, .perseus)
+            return $0.layer(perseus.with(\.scheme, .collective)) / $0.layer(perseus)
         },
     ]
 }

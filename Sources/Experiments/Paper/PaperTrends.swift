@@ -1,5 +1,6 @@
 // Directions that the paper reports: a model that gets a number right and a direction wrong explains nothing.
 
+import PerseusProxy
 import PerseusRunners
 
 extension PaperTrend {
@@ -15,6 +16,13 @@ extension PaperTrend {
                 lab.fenceShare(nodes: 8, byteCount: bytes)
             }
             return isFalling(shares) && shares[3] > 19
+        },
+        PaperTrend("the signal itself takes under 0.2 % of the signalled time, 4 KB, 8 nodes") { lab in
+            var unfenced = Settings.puts(nodes: 8, byteCount: 4096, .coupled)
+            unfenced.ordering = .providerOrder
+            let signals =
+                lab.put(unfenced) - lab.put(Settings.puts(nodes: 8, byteCount: 4096, nil))
+            return signals / lab.put(Settings.puts(nodes: 8, byteCount: 4096, .coupled)) < 0.002
         },
         PaperTrend("signalled throughput falls with concurrency, 4 KB, 8 nodes") { lab in
             isFalling(
@@ -55,13 +63,13 @@ extension PaperTrend {
                             .with(\.groupSize, size))
                 })
         },
-        PaperTrend("the default group is within 2 % of the best, perseus, 1K to 64K tokens") { lab in
-            [1024, 8192, 65536].allSatisfy { tokens in
-                let base = Settings.perlmutter(nodes: 8, tokens: tokens, .perseus)
-                let best = [1, 4, 28, 112].map { lab.layer(base.with(\.groupSize, $0)) }.min() ?? 0
-                return lab.layer(base) <= 1.02 * best
-            }
+        PaperTrend("the default group is within 2 % of the best, perseus, 8K and 64K tokens") {
+            isDefaultGroupGood($0, tokens: [8192, 65536])
         },
+        PaperTrend(
+            "the default group is within 2 % of the best, perseus, 1K tokens",
+            exception: "groups of 28 transfers are 6 % better here: four dispatch fences instead of 28"
+        ) { isDefaultGroupGood($0, tokens: [1024]) },
         PaperTrend("libfabric: the gain falls with the tokens") { lab in
             isFalling(
                 [1024, 4096, 16384, 65536].map {
@@ -100,13 +108,18 @@ extension PaperTrend {
             return min(coupled.rSquared, perseus.rSquared) > 0.99
                 && perseus.intercept / coupled.intercept < perseus.slope / coupled.slope
         },
-        PaperTrend("skew: the gain falls at 1K tokens and rises at 8K") { lab in
-            func gain(_ tokens: Int, _ zipf: Double) -> Double {
-                lab.speedup(
-                    Settings.perlmutter(nodes: 8, tokens: tokens, .perseus).with(\.zipf, zipf))
-            }
-            return gain(1024, 1.5) < gain(1024, 0) && gain(8192, 1.5) > gain(8192, 0)
+        PaperTrend("skew: the gain falls at 1K tokens") {
+            gain($0, tokens: 1024, zipf: 1.5) < gain($0, tokens: 1024, zipf: 0)
         },
+        PaperTrend("skew: the gain ends at the same value for 1K and 8K tokens (within 30 %)") {
+            let ratio = gain($0, tokens: 1024, zipf: 1.5) / gain($0, tokens: 8192, zipf: 1.5)
+            return ratio > 0.7 && ratio < 1.3
+        },
+        PaperTrend(
+            "skew: the gain rises at 8K tokens",
+            exception: "it starts from the uniform gain, an exception itself (1.5 reported, 1.95 here); it ends at"
+                + " 1.9 here, 2.1 reported"
+        ) { gain($0, tokens: 8192, zipf: 1.5) > gain($0, tokens: 8192, zipf: 0) },
         PaperTrend("models: Qwen3 gains most, then GPT-OSS, then DeepSeek-V3 (best cases, 16 nodes)") {
             lab in
             isFalling(
@@ -117,6 +130,22 @@ extension PaperTrend {
                 })
         },
     ]
+
+    private static func gain(_ lab: Laboratory, tokens: Int, zipf: Double) -> Double {
+        lab.speedup(Settings.perlmutter(nodes: 8, tokens: tokens, .perseus).with(\.zipf, zipf))
+    }
+
+    private static func isDefaultGroupGood(_ lab: Laboratory, tokens: [Int]) -> Bool {
+        // Every point is asked for before any is compared, so that all of them run at once.
+        let times = tokens.map { tokens in
+            let base = Settings.perlmutter(nodes: 8, tokens: tokens, .perseus)
+            return (
+                own: lab.layer(base),
+                best: [1, 4, 28, 112].map { lab.layer(base.with(\.groupSize, $0)) }.min() ?? 0
+            )
+        }
+        return times.allSatisfy { $0.own <= 1.02 * $0.best }
+    }
 
     private static func isRising(_ values: [Double]) -> Bool {
         zip(values, values.dropFirst()).allSatisfy { $0 < $1 }
