@@ -86,8 +86,8 @@ private struct ProfileFit {
     private static let probe = 0.08
     /// Most that one round changes a parameter, in the logarithm.
     private static let longestStep = 0.4
-    /// What a reported number with two or three digits can say.
-    private static let tolerance = 0.01
+    /// What a reported number with two digits says, and what a model that moves in steps can hit.
+    private static let tolerance = 0.025
 
     init(
         profile: Profile, terms: [CalibrationTerm], makeLaboratory: @escaping ([Profile]) -> Laboratory

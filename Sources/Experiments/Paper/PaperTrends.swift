@@ -147,11 +147,13 @@ extension PaperTrend {
         return times.allSatisfy { $0.own <= 1.02 * $0.best }
     }
 
+    /// More at the end than at the beginning, by more than another seed would change it, and nowhere less than 1 % below
+    /// the value before.
     private static func isRising(_ values: [Double]) -> Bool {
-        zip(values, values.dropFirst()).allSatisfy { $0 < $1 }
+        guard let first = values.first, let last = values.last else { return false }
+        return last > 1.05 * first
+            && zip(values, values.dropFirst()).allSatisfy { $1 > 0.99 * $0 }
     }
 
-    private static func isFalling(_ values: [Double]) -> Bool {
-        zip(values, values.dropFirst()).allSatisfy { $0 > $1 }
-    }
+    private static func isFalling(_ values: [Double]) -> Bool { isRising(values.reversed()) }
 }

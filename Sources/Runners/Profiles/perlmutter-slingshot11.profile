@@ -5,10 +5,10 @@ summary = A100, Slingshot-11 25 GB/s per GPU, libfabric cxi: queue-wide fence, s
 [nic]
 bandwidth = 25 GB/s                   # sheet: 200 Gb/s
 message = 50 ns                       # guess
-latency = 800 ns                      # calibrated: 74 % of put-only throughput with the paper's system
+latency = 593 ns                      # calibrated: 74 % of put-only throughput with the paper's system
 jitter = 0 ns                         # none modelled
-refill = 24800 ns                     # calibrated: fences of 96 puts of 1 MB on 2 nodes take 3.5 ms; cause unknown
-refill-size = 67700 B                 # calibrated: 22.7 ms for coupled on 8 nodes
+refill = 25500 ns                     # calibrated: fences of 96 puts of 1 MB on 2 nodes take 3.5 ms; cause unknown
+refill-size = 50200 B                 # calibrated: 22.7 ms for coupled on 8 nodes
 packet-size = 4096 B                  # sheet: path MTU
 reorder = 200 ns                      # guess
 delivery = in-order                   # code: [libfabric] cxi, when provider order is asked for
@@ -26,7 +26,7 @@ inline-capacity = 256 B               # guess within what NICs offer
 gpu-initiated = off                   # code: [NVSHMEM 3.4.5], whose IBGDA is for mlx5 only
 
 [proxy]
-put = 1250 ns                         # calibrated: put-only is 2 % of coupled for 96 puts of 4 KB on 8 nodes
+put = 1260 ns                         # calibrated: put-only is 2 % of coupled for 96 puts of 4 KB on 8 nodes
 signal = 100 ns                       # bound: the signal itself is under 0.2 % of coupled, 96 puts of 4 KB on 8 nodes: 130 ns
 doorbell = 100 ns                     # guess
 poll = 0 ns                           # none modelled
