@@ -20,19 +20,24 @@ struct PaperReport: Codable, Equatable, Sendable {
     var context: PaperContext
     var results: [PaperResult]
     var trends: [TrendResult]
+    /// With --beyond.
+    var beyond: [BeyondResult]?
+    var throughput: [ThroughputResult]?
 }
 
 func executePaper(_ options: PaperOptions) throws {
     let laboratory = makeLaboratory(profiles: Profile.builtIn, threads: options.threadCount)
     let comparison = try PaperComparison(laboratory)
-    print(text(of: comparison), terminator: "")
+    let beyond = options.goesBeyond ? try PaperBeyond(laboratory) : nil
+    print(text(of: comparison) + (beyond.map(text) ?? ""), terminator: "")
     if let path = options.jsonPath {
         try writeJSON(
             PaperReport(
                 context: PaperContext(
                     profiles: [PaperSettings.perlmutter, PaperSettings.infiniBand],
                     summary: comparison.summary),
-                results: comparison.results, trends: comparison.trends), to: path)
+                results: comparison.results, trends: comparison.trends,
+                beyond: beyond?.layers, throughput: beyond?.throughput), to: path)
     }
     guard comparison.summary.isMet else {
         throw PerseusError(
@@ -74,6 +79,32 @@ private func text(of comparison: PaperComparison) -> String {
             + (trend.exception.map { " (exception: \($0))" } ?? "") + "\n"
     }.joined()
     return text + "\n" + verdict(comparison.summary) + "\n"
+}
+
+private func text(of beyond: PaperBeyond) -> String {
+    var text =
+        "\nbeyond the paper: qwen3-30b, Perlmutter, 1,024 tokens, layer in ms and gain over perseus\n"
+    let variants = beyond.layers.prefix { $0.nodes == beyond.layers.first?.nodes }.map(\.variant)
+    var table = TextTable(["variant"] + PaperBeyond.nodes.map { "\($0) nodes" })
+    for variant in variants {
+        table.addRow(
+            [variant]
+                + PaperBeyond.nodes.map { nodes in
+                    beyond.layers.first { $0.nodes == nodes && $0.variant == variant }.map {
+                        String(format: "%.2f (%.2fx)", $0.milliseconds, $0.speedupOverPerseus)
+                    } ?? "-"
+                })
+    }
+    text += table.render()
+    text += "\nput with signal over put-only, 96 x 4 KB, 8 nodes\n"
+    var shares = TextTable(["variant", "ours", "reported"])
+    for share in beyond.throughput {
+        shares.addRow([
+            share.variant, String(format: "%.1f %%", share.percentOfPutOnly),
+            share.reported.map { String(format: "%.0f %%", $0) } ?? "-",
+        ])
+    }
+    return text + shares.render()
 }
 
 private func verdict(_ summary: PaperSummary) -> String {
