@@ -29,7 +29,8 @@ public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
     ///
     /// - Threading: before anybody else knows `base`.
     public static func initialize(at base: UnsafeMutableRawPointer, capacity: Int) -> SPSCRing {
-        base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount(capacity: capacity))
+        // Elements are written before they are read: what no element ever needs stays untouched.
+        base.initializeMemory(as: UInt8.self, repeating: 0, count: headerByteCount)
         return attach(at: base, capacity: capacity)
     }
 

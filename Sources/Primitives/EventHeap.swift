@@ -66,6 +66,23 @@ public struct EventHeap<Payload: BitwiseCopyable>: ~Copyable {
     @inlinable @inline(__always)
     public var nextTime: UInt64? { count > 0 ? events[0].time : nil }
 
+    /// True when the earliest event comes before one at `time` with `sequence`.
+    @inlinable @inline(__always)
+    public func isNextBefore(time: UInt64, sequence: UInt32) -> Bool {
+        count > 0
+            && (events[0].time < time
+                || (events[0].time == time && events[0].sequence < sequence))
+    }
+
+    /// The place in the order of an event that its owner keeps himself, as if it were pushed now. It is good until the
+    /// heap is renumbered, 2^32 insertions later at the earliest.
+    @inlinable @inline(__always)
+    public mutating func reserveSequence() -> UInt32 {
+        if nextSequence == .max { renumber() }
+        nextSequence &+= 1
+        return nextSequence &- 1
+    }
+
     /// Adds an event and takes more memory where it is needed: not for the hot path.
     @inlinable
     public mutating func pushGrowing(time: UInt64, _ payload: Payload) {

@@ -8,7 +8,6 @@ public struct InFlightEntry: BitwiseCopyable {
     @usableFromInline var position: UInt64
     @usableFromInline var postedAt: UInt64
     @usableFromInline var byteCount: UInt32
-    @usableFromInline var next: Int32
     @usableFromInline var operation: WorkRequest.Operation
     /// Completed out of order; retired when it becomes the oldest.
     @usableFromInline var isDone: Bool
@@ -18,31 +17,31 @@ public struct InFlightEntry: BitwiseCopyable {
         self.position = position
         self.postedAt = postedAt
         self.byteCount = byteCount
-        self.next = -1
         self.operation = operation
         self.isDone = false
     }
 }
 
-/// A pool of fixed-size nodes linked by 32-bit indices: no allocation after `init`.
+/// A pool of fixed-size nodes linked by 32-bit indices: no allocation after `init`, and no memory touched beyond the most
+/// nodes that were in use at once.
 @frozen
 public struct IndexPool<Node: BitwiseCopyable>: ~Copyable {
     @usableFromInline let nodes: UnsafeMutablePointer<Node>
     @usableFromInline let links: UnsafeMutablePointer<Int32>
-    @usableFromInline let capacity: Int
+    /// First of the nodes that were given back; -1 when there is none.
     @usableFromInline var free: Int32
+    /// The lowest node that was never taken.
+    @usableFromInline var fresh: Int32
     @usableFromInline var freeCount: Int
 
     /// - Parameter capacity: most nodes in use at once.
     @inlinable
     public init(capacity: Int) {
         precondition(capacity > 0 && capacity < Int(Int32.max), "IndexPool: bad capacity")
-        self.capacity = capacity
         nodes = .allocate(capacity: capacity)
         links = .allocate(capacity: capacity)
-        for index in 0..<capacity { links[index] = Int32(index + 1) }
-        links[capacity - 1] = -1
-        free = 0
+        free = -1
+        fresh = 0
         freeCount = capacity
     }
 
@@ -54,9 +53,14 @@ public struct IndexPool<Node: BitwiseCopyable>: ~Copyable {
     /// Takes a node; the caller has checked `freeCount`.
     @inlinable @inline(__always)
     mutating func take(_ node: Node) -> Int32 {
-        let index = free
-        precondition(index >= 0, "IndexPool: exhausted")
-        free = links[Int(index)]
+        precondition(freeCount > 0, "IndexPool: exhausted")
+        var index = free
+        if index >= 0 {
+            free = links[Int(index)]
+        } else {
+            index = fresh
+            fresh &+= 1
+        }
         links[Int(index)] = -1
         freeCount &-= 1
         nodes[Int(index)] = node

@@ -12,33 +12,30 @@ public enum LaneState: UInt8, BitwiseCopyable, Sendable {
     case failed
 }
 
-/// The state of one destination. A lane has one owner, the proxy thread of its ring, so nothing in it is shared.
+/// The state of one destination: one cache line. A lane has one owner, the proxy thread of its ring, so nothing in it is
+/// shared.
 @frozen
 public struct Lane: BitwiseCopyable {
     public var state: LaneState = .open
-    /// Phase of the pending signals: 0 dispatch, 1 combine.
-    @usableFromInline var pendingPhase: UInt8 = 0
+    @usableFromInline var marks = LaneMarks()
     /// Signals that were admitted and not yet posted, as entries of the lane's slice of the pending table.
     @usableFromInline var pendingCount: UInt16 = 0
     /// Entries of the pending slice that were posted already, while a full queue pair interrupts a flush.
     @usableFromInline var pendingPosted: UInt16 = 0
-    /// The pending signals must go before anything else: their group is closed.
-    @usableFromInline var isFlushing = false
-    /// The drain that the pending signals need has been counted and has begun.
-    @usableFromInline var hasBegunDrain = false
+    /// The slice, while there are pending signals.
+    @usableFromInline var pendingSlice: UInt16 = 0
     /// Queue pair that this destination is pinned to.
     @usableFromInline var queue: UInt16 = 0
+    /// Posted since the last signaled request (selective completions).
+    @usableFromInline var unsignaledCount: UInt16 = 0
     /// Requests posted and not completed.
     public var inFlightCount: UInt32 = 0
-    /// Posted since the last signaled request (selective completions).
-    @usableFromInline var unsignaledCount: UInt32 = 0
     /// FIFO of in-flight entries; -1 when empty.
     @usableFromInline var oldestInFlight: Int32 = -1
     @usableFromInline var newestInFlight: Int32 = -1
     /// FIFO of waiting command slots; -1 when empty.
     @usableFromInline var backlogHead: Int32 = -1
     @usableFromInline var backlogTail: Int32 = -1
-    @usableFromInline var backlogCount: UInt32 = 0
     /// Sequence number of the last put to this destination, and the last one that is ordered already.
     @usableFromInline var lastData: UInt64 = 0
     @usableFromInline var orderedThrough: UInt64 = 0
@@ -49,6 +46,55 @@ public struct Lane: BitwiseCopyable {
 
     @inlinable
     init() {}
+
+    /// Phase of the pending signals: 0 dispatch, 1 combine.
+    @inlinable @inline(__always)
+    var pendingPhase: UInt8 {
+        get { marks.rawValue & LaneMarks.isCombine.rawValue }
+        set { marks.rawValue = marks.rawValue & ~LaneMarks.isCombine.rawValue | newValue }
+    }
+
+    /// The pending signals must go before anything else: their group is closed.
+    @inlinable @inline(__always)
+    var isFlushing: Bool {
+        get { marks.rawValue & LaneMarks.isFlushing.rawValue != 0 }
+        set { marks.set(.isFlushing, newValue) }
+    }
+
+    /// The drain that the pending signals need has been counted and has begun.
+    @inlinable @inline(__always)
+    var hasBegunDrain: Bool {
+        get { marks.rawValue & LaneMarks.hasBegunDrain.rawValue != 0 }
+        set { marks.set(.hasBegunDrain, newValue) }
+    }
+
+    /// Memory for `count` lanes, each on a line of its own.
+    static func allocateLines(_ count: Int) -> UnsafeMutablePointer<Lane> {
+        UnsafeMutableRawPointer.allocate(
+            byteCount: count * MemoryLayout<Lane>.stride, alignment: 64
+        ).assumingMemoryBound(to: Lane.self)
+    }
+}
+
+/// The yes-or-no facts of a lane, in one byte.
+@frozen
+public struct LaneMarks: BitwiseCopyable {
+    @usableFromInline var rawValue: UInt8
+
+    @inlinable @inline(__always)
+    init(rawValue: UInt8 = 0) { self.rawValue = rawValue }
+
+    @inlinable @inline(__always)
+    static var isCombine: LaneMarks { LaneMarks(rawValue: 1) }
+    @inlinable @inline(__always)
+    static var isFlushing: LaneMarks { LaneMarks(rawValue: 2) }
+    @inlinable @inline(__always)
+    static var hasBegunDrain: LaneMarks { LaneMarks(rawValue: 4) }
+
+    @inlinable @inline(__always)
+    mutating func set(_ mark: LaneMarks, _ isSet: Bool) {
+        rawValue = isSet ? rawValue | mark.rawValue : rawValue & ~mark.rawValue
+    }
 }
 
 /// A signal word that waits to be posted, and where it goes.
@@ -62,5 +108,52 @@ public struct PendingSignal: BitwiseCopyable {
     init(wordOffset: UInt64, word: UInt64) {
         self.wordOffset = wordOffset
         self.word = word
+    }
+}
+
+/// The pending signals of all lanes: a slice for each lane that has some, in memory for all of them of which no more is
+/// touched than lanes have held signals at once.
+@frozen
+public struct PendingTable: BitwiseCopyable {
+    @usableFromInline let entries: UnsafeMutablePointer<PendingSignal>
+    /// Entries of one slice.
+    @usableFromInline let capacity: Int
+    /// Slices that were given back, the last one first, and the lowest that was never taken.
+    @usableFromInline let free: UnsafeMutablePointer<UInt16>
+    @usableFromInline var freeCount = 0
+    @usableFromInline var fresh = 0
+
+    init(laneCount: Int, capacity: Int) {
+        self.capacity = capacity
+        entries = .allocate(capacity: laneCount * capacity)
+        free = .allocate(capacity: laneCount)
+    }
+
+    /// Frees the memory; the owner calls it once.
+    func deallocate() {
+        entries.deallocate()
+        free.deallocate()
+    }
+
+    /// A slice that no lane has; there is one for each.
+    @inlinable @inline(__always)
+    mutating func take() -> UInt16 {
+        if freeCount == 0 {
+            fresh &+= 1
+            return UInt16(truncatingIfNeeded: fresh &- 1)
+        }
+        freeCount &-= 1
+        return free[freeCount]
+    }
+
+    @inlinable @inline(__always)
+    mutating func give(_ slice: UInt16) {
+        free[freeCount] = slice
+        freeCount &+= 1
+    }
+
+    @inlinable @inline(__always)
+    subscript(_ slice: UInt16) -> UnsafeMutablePointer<PendingSignal> {
+        entries + Int(slice) &* capacity
     }
 }

@@ -17,26 +17,47 @@ extension ProxyLoop where NIC: ~Copyable {
         let count = Int(perseus_command_count(command.first))
         let flags = perseus_command_flags(command.second)
         let phase: UInt8 = flags & UInt32(PERSEUS_FLAG_COMBINE) != 0 ? 1 : 0
-        precondition(count <= pendingCapacity, "ProxyLoop: signalBlock larger than configured")
-        let held = Int(lanes[destination].pendingCount)
+        precondition(
+            count > 0 && count <= pendingCapacity,
+            "ProxyLoop: signalBlock without words or larger than configured")
+        var held = Int(lanes[destination].pendingCount)
         if held > 0 && (phase != lanes[destination].pendingPhase || held + count > pendingCapacity)
         {
             guard flush(destination) else { return false }
+            held = 0
         }
         let first = perseus_command_remote_offset(command.second)
-        let slice = pending + destination &* pendingCapacity + Int(lanes[destination].pendingCount)
+        let isClosed =
+            !coalesces || (groupsCombineOnly && phase == 0)
+            || flags & UInt32(PERSEUS_FLAG_LAST_OF_GROUP) != 0 || held + count >= groupWordLimit
+        if held == 0 {
+            if isClosed && canLeaveAtOnce(count, destination: destination),
+                postWords(
+                    operands, count: count, at: first, phase: phase, destination: destination,
+                    asksForCompletion: true)
+            {
+                lanes[destination].queuedSince = now
+                return true
+            }
+            lanes[destination].pendingSlice = pending.take()
+        }
+        let slice =
+            pending[lanes[destination].pendingSlice] + Int(lanes[destination].pendingCount)
         for index in 0..<count {
             slice[index] = PendingSignal(
                 wordOffset: first &+ UInt64(index), word: operands[index])
         }
         lanes[destination].pendingCount &+= UInt16(truncatingIfNeeded: count)
         lanes[destination].pendingPhase = phase
-        let isClosed =
-            !coalesces || (groupsCombineOnly && phase == 0)
-            || flags & UInt32(PERSEUS_FLAG_LAST_OF_GROUP) != 0
-            || Int(lanes[destination].pendingCount) >= groupWordLimit
         if isClosed { _ = flush(destination) } else { setHolding(destination) }
         return true
+    }
+
+    /// A closed group of one block, with nothing to wait for, needs not be kept: it leaves as one write.
+    @inlinable @inline(__always)
+    func canLeaveAtOnce(_ count: Int, destination: Int) -> Bool {
+        plan.form != .addition && count <= payloadCapacity
+            && (plan.wait == .none || !isDirty(destination))
     }
 
     /// Lanes whose commands are exhausted send what they hold: nothing more is coming that could join.
@@ -70,6 +91,7 @@ extension ProxyLoop where NIC: ~Copyable {
             let isPosted = plan.form == .addition ? postAddition(destination) : postRun(destination)
             guard isPosted else { return false }
         }
+        pending.give(lanes[destination].pendingSlice)
         lanes[destination].pendingCount = 0
         lanes[destination].pendingPosted = 0
         lanes[destination].isFlushing = false
@@ -81,7 +103,9 @@ extension ProxyLoop where NIC: ~Copyable {
     mutating func hasDrained(_ destination: Int) -> Bool {
         if !isDirty(destination) { return true }
         let open = plan.wait == .all ? inFlightCount : UInt64(lanes[destination].inFlightCount)
-        if !lanes[destination].hasBegunDrain { countFence(destination) }
+        if !lanes[destination].hasBegunDrain {
+            countFence(phase: lanes[destination].pendingPhase)
+        }
         if open > 0 {
             if !lanes[destination].hasBegunDrain {
                 lanes[destination].hasBegunDrain = true
@@ -118,8 +142,8 @@ extension ProxyLoop where NIC: ~Copyable {
     }
 
     @inlinable
-    mutating func countFence(_ destination: Int) {
-        if lanes[destination].pendingPhase == 0 {
+    mutating func countFence(phase: UInt8) {
+        if phase == 0 {
             counters.dispatchFences &+= 1
         } else {
             counters.combineFences &+= 1
@@ -141,7 +165,7 @@ extension ProxyLoop where NIC: ~Copyable {
     mutating func postRun(_ destination: Int) -> Bool {
         let first = Int(lanes[destination].pendingPosted)
         let end = Int(lanes[destination].pendingCount)
-        let slice = pending + destination &* pendingCapacity
+        let slice = pending[lanes[destination].pendingSlice]
         let wordOffset = slice[first].wordOffset
         var count = 0
         while first &+ count < end && count < payloadCapacity,
@@ -150,11 +174,30 @@ extension ProxyLoop where NIC: ~Copyable {
             payload[count] = slice[first &+ count].word
             count &+= 1
         }
+        // The last run of a flush always asks for a completion, so no lane is left with a silent tail; long flushes
+        // ask in between, or they would fill a short queue pair for ever.
+        let asksForCompletion =
+            first &+ count == end || lanes[destination].unsignaledCount &+ 1 >= signalInterval
+        guard
+            postWords(
+                payload, count: count, at: wordOffset, phase: lanes[destination].pendingPhase,
+                destination: destination, asksForCompletion: asksForCompletion)
+        else { return false }
+        lanes[destination].pendingPosted &+= UInt16(truncatingIfNeeded: count)
+        return true
+    }
+
+    /// Posts consecutive signal words as one write; false: no slot, the lane is parked.
+    @inlinable @inline(__always)
+    mutating func postWords(
+        _ words: UnsafePointer<UInt64>, count: Int, at wordOffset: UInt64, phase: UInt8,
+        destination: Int, asksForCompletion: Bool
+    ) -> Bool {
         var request = WorkRequest(
             operation: .write, peer: UInt32(destination), queue: lanes[destination].queue,
             byteCount: UInt32(truncatingIfNeeded: count &* 8), identifier: 0)
         request.isInline = true
-        request.payload = UnsafePointer(payload)
+        request.payload = words
         request.remoteOffset = wordOffset << UInt64(PERSEUS_SIGNAL_UNIT_SHIFT)
         request.remoteRegion = UInt8(truncatingIfNeeded: PERSEUS_REGION_SIGNAL.rawValue)
         if plan.form == .immediate {
@@ -163,21 +206,16 @@ extension ProxyLoop where NIC: ~Copyable {
             request.immediate = Immediate.signal(wordIndex: wordOffset, count: count)
         }
         request.isFenced = plan.flagsSignal && isDirty(destination)
-        // The last run of a flush always asks for a completion, so no lane is left with a silent tail; long flushes
-        // ask in between, or they would fill a short queue pair for ever.
-        let asksForCompletion =
-            first &+ count == end || lanes[destination].unsignaledCount &+ 1 >= signalInterval
         guard
             post(
                 &request, destination: destination, position: 0, isSignaled: asksForCompletion)
         else { return false }
         if request.isFenced {
-            countFence(destination)
+            countFence(phase: phase)
             noteFenced(destination)
         }
         counters.signals &+= 1
         counters.signalWords &+= UInt64(truncatingIfNeeded: count)
-        lanes[destination].pendingPosted &+= UInt16(truncatingIfNeeded: count)
         return true
     }
 
@@ -185,7 +223,7 @@ extension ProxyLoop where NIC: ~Copyable {
     @inlinable
     mutating func postAddition(_ destination: Int) -> Bool {
         let index = Int(lanes[destination].pendingPosted)
-        let entry = pending[destination &* pendingCapacity &+ index]
+        let entry = pending[lanes[destination].pendingSlice][index]
         if entry.word != 0 {
             var request = WorkRequest(
                 operation: .fetchAdd, peer: UInt32(destination), queue: lanes[destination].queue,
@@ -207,7 +245,7 @@ extension ProxyLoop where NIC: ~Copyable {
     /// nearly sorted, so insertion is enough.
     @inlinable
     mutating func sortPending(_ destination: Int) {
-        let slice = pending + destination &* pendingCapacity
+        let slice = pending[lanes[destination].pendingSlice]
         var index = 1
         while index < Int(lanes[destination].pendingCount) {
             let entry = slice[index]

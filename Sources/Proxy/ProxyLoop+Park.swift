@@ -33,7 +33,6 @@ extension ProxyLoop where NIC: ~Copyable {
             lanes[destination].backlogHead = index
         }
         lanes[destination].backlogTail = index
-        lanes[destination].backlogCount &+= 1
     }
 
     @inlinable
@@ -43,7 +42,6 @@ extension ProxyLoop where NIC: ~Copyable {
         backlog.give(index)
         lanes[destination].backlogHead = next
         if next < 0 { lanes[destination].backlogTail = -1 }
-        lanes[destination].backlogCount &-= 1
     }
 
     /// Gives every parked lane that can go on a turn, in the order of their numbers, beginning behind the lane that was

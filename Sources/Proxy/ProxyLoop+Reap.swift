@@ -92,6 +92,7 @@ extension ProxyLoop where NIC: ~Copyable {
         inFlightCount &-= UInt64(lanes[destination].inFlightCount)
         lanes[destination].inFlightCount = 0
         lanes[destination].state = .failed
+        if lanes[destination].pendingCount > 0 { pending.give(lanes[destination].pendingSlice) }
         lanes[destination].pendingCount = 0
         lanes[destination].isFlushing = false
         clearHolding(destination)
@@ -109,7 +110,8 @@ extension ProxyLoop where NIC: ~Copyable {
     mutating func checkOneDeadline() {
         let lane = nextDeadlineLane
         nextDeadlineLane = lane &+ 1 < laneCount ? lane &+ 1 : 0
-        guard lanes[lane].state != .failed else { return }
+        // Nothing can be older than the clock: most layers end before any lane has to be looked at.
+        guard now > deadlineNanoseconds / 2, lanes[lane].state != .failed else { return }
         let oldest = lanes[lane].oldestInFlight
         if oldest >= 0 {
             let age = now &- inFlight.nodes[Int(oldest)].postedAt

@@ -74,8 +74,8 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     @usableFromInline let ringCount: Int
     @usableFromInline let lanes: UnsafeMutablePointer<Lane>
     @usableFromInline let laneCount: Int
-    /// [lane][signalWordCapacity]: admitted signals that are not posted yet.
-    @usableFromInline let pending: UnsafeMutablePointer<PendingSignal>
+    /// Admitted signals that are not posted yet.
+    @usableFromInline var pending: PendingTable
     @usableFromInline let pendingCapacity: Int
     @usableFromInline var backlog: IndexPool<Command>
     @usableFromInline var inFlight: IndexPool<InFlightEntry>
@@ -125,7 +125,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     @usableFromInline let completesInOrder: Bool
     @usableFromInline let fenceScope: FenceScope
     @usableFromInline let batchLimit: Int
-    @usableFromInline let signalInterval: UInt32
+    @usableFromInline let signalInterval: UInt16
     /// A lane that drains waits alone; otherwise its drain stops the whole proxy.
     @usableFromInline let parksOnDrain: Bool
     @usableFromInline let stallsWhenFull: Bool
@@ -165,17 +165,17 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
             (self.rings + index).initialize(to: CommandRingConsumer(ring))
         }
         laneCount = rankCount
-        lanes = .allocate(capacity: rankCount)
+        lanes = Lane.allocateLines(rankCount)
         let queueCount = transport.queueCount
         for index in 0..<rankCount {
             var lane = Lane()
             lane.queue = UInt16(index % queueCount)
-            lanes[index] = lane
+            (lanes + index).initialize(to: lane)
         }
         queueOrderedThrough = .allocate(capacity: queueCount)
         queueOrderedThrough.initialize(repeating: 0, count: queueCount)
         pendingCapacity = max(4, configuration.signalWordCapacity, configuration.groupWordLimit)
-        pending = .allocate(capacity: rankCount * pendingCapacity)
+        pending = PendingTable(laneCount: rankCount, capacity: pendingCapacity)
         // The backlog can always hold one signalBlock and the put before it. (A precondition here makes the optimiser of
         // Swift 6.3 free fields that were never set.)
         backlog = IndexPool(capacity: max(configuration.backlogSlotCount, pendingCapacity + 2))
@@ -241,13 +241,13 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     static func signalInterval(
         of transport: borrowing NIC, rankCount: Int, plan: OrderingPlan,
         configuration: ProxyConfiguration
-    ) -> UInt32 {
+    ) -> UInt16 {
         guard transport.guarantees.completesInOrder && plan.wait == .none else { return 1 }
         let lanesPerQueue = (rankCount + transport.queueCount - 1) / transport.queueCount
         let affordable = min(
             transport.queueDepth / (2 * max(1, lanesPerQueue)),
             configuration.inFlightCapacity / (2 * max(1, rankCount)))
-        return UInt32(max(1, min(configuration.signalInterval, affordable)))
+        return UInt16(max(1, min(configuration.signalInterval, affordable, Int(UInt16.max))))
     }
 
     /// Completions taken by one step, so that a flood of them cannot hold up the rings.

@@ -36,7 +36,8 @@ public final class LayerJob {
     /// - Parameter posting: what posting is charged.
     init(
         geometry: LayerGeometry, setup: SchemeSetup, input: JobInput, compute: LayerCompute?,
-        faults: FaultPlan, posting: PostingCosts, processorCount: Int, reportsTransmissions: Bool
+        faults: FaultPlan, posting: PostingCosts, processorCount: Int, reportsTransmissions: Bool,
+        recordsTimings: Bool
     ) throws {
         self.geometry = geometry
         self.setup = setup
@@ -53,6 +54,7 @@ public final class LayerJob {
         plan.posting = posting
         plan.faults = faults
         plan.reportsTransmissions = reportsTransmissions
+        plan.recordsTimings = recordsTimings
         let transport = TransportJob(
             plan: plan, heaps: heaps, remoteRanks: geometry.remoteRanks(of:))
         self.transport = transport

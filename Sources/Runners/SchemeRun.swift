@@ -85,7 +85,7 @@ public func runScheme(
         geometry: geometry, setup: setup, input: workload.input, compute: workload.compute,
         faults: settings.faults, posting: settings.posting(for: scheme.path),
         processorCount: settings.processorCount(geometry, scheme.path),
-        reportsTransmissions: trace != nil)
+        reportsTransmissions: trace != nil, recordsTimings: settings.findsCriticalPath)
     if settings.poisons { for heap in job.heaps { heap.poison() } }
     let checker = settings.checksOrder && workload.compute != nil ? OrderChecker(job: job) : nil
     for kernel in job.kernels { kernel.observer = checker }

@@ -23,6 +23,8 @@ struct TransportPlan {
     var faults = FaultPlan()
     /// The engines say what was on the wire and when, for a trace.
     var reportsTransmissions = false
+    /// The engines remember each request's way, for the critical path.
+    var recordsTimings = false
 }
 
 /// Rings, proxies, NICs and the fabric between them, with one way out for each rank's kernel.
@@ -138,6 +140,7 @@ final class TransportJob {
             (engines + rank).initialize(
                 to: nic.makeEngine(
                     faults: plan.faults, reportsTransmissions: plan.reportsTransmissions,
+                    recordsTimings: plan.recordsTimings,
                     destinationCount: (remoteRanks + threads - 1) / threads))
             var rings: [CommandRing] = []
             let firstBoard = boards.count

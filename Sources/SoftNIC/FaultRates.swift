@@ -3,6 +3,7 @@
 /// The parts of a `FaultPlan` that concern single requests.
 @frozen
 public struct FaultRates: BitwiseCopyable {
+    @usableFromInline let seed: UInt64
     @usableFromInline let delayChance: Double
     @usableFromInline let delayNanoseconds: UInt64
     @usableFromInline let dropChance: Double
@@ -13,6 +14,7 @@ public struct FaultRates: BitwiseCopyable {
     @usableFromInline let clogCount: Int
 
     init(_ plan: FaultPlan) {
+        seed = plan.seed
         delayChance = plan.delayChance
         delayNanoseconds = plan.delayNanoseconds
         dropChance = plan.dropChance

@@ -17,7 +17,7 @@ extension NICEngine {
         while readyCount > 0 && !isTransmitting {
             let flow = dequeueFlow()
             let entry = flows[flow].head
-            if mustWait(active[Int(entry)].request) && flows[flow].outstanding > 0 {
+            if mustWait(entry) && flows[flow].outstanding > 0 {
                 continue  // `release` brings the flow back when its last request is acknowledged
             }
             flows[flow].head = active[Int(entry)].next
@@ -29,23 +29,22 @@ extension NICEngine {
 
     /// Fence flags wait where the NIC honours them; atomics wait where routing may reorder earlier writes.
     @inlinable
-    func mustWait(_ request: WorkRequest) -> Bool {
-        (request.isFenced && parameters.honoursFence)
-            || (request.operation == .fetchAdd && parameters.mode == .adaptiveRouting)
+    func mustWait(_ entry: Int32) -> Bool {
+        (active[Int(entry)].isFenced && parameters.honoursFence)
+            || (active[Int(entry)].operation == .fetchAdd && parameters.mode == .adaptiveRouting)
     }
 
     @inlinable
     func connectionIndex(_ entry: Int32) -> Int {
-        Int(active[Int(entry)].endpoint) &* fabric.rankCount &+ Int(active[Int(entry)].request.peer)
+        Int(active[Int(entry)].endpoint) &* fabric.rankCount &+ Int(active[Int(entry)].peer)
     }
 
     /// Puts one request on the wire and schedules what follows from that.
     @inlinable
     mutating func start(_ entry: Int32, at now: UInt64) {
-        let request = active[Int(entry)].request
+        let request = active[Int(entry)]
         let connection = connectionIndex(entry)
-        active[Int(entry)].startedAt = now
-        flows[Int(active[Int(entry)].flow)].outstanding &+= 1
+        flows[flowIndex(entry)].outstanding &+= 1
         if connections[connection].hasFailed {
             active[Int(entry)].status = .flushed
             scheduleFailure(entry, at: now)
@@ -57,10 +56,12 @@ extension NICEngine {
         var duration = max(wire, parameters.messageNanoseconds) &+ refill
         if request.isFenced && parameters.honoursFence { duration &+= parameters.fenceNanoseconds }
         busyNanoseconds &+= duration
-        active[Int(entry)].sentAt = now &+ duration
-        active[Int(entry)].refill = refill
+        if let timings {
+            timings[Int(entry)] = NICTiming(startedAt: now, sentAt: now &+ duration, refill: refill)
+        }
         isTransmitting = true
-        events.push(time: now &+ duration, NICEvent(.transmit))
+        transmittedAt = now &+ duration
+        transmittedSequence = events.reserveSequence()
         var placed = now &+ duration &+ parameters.latencyNanoseconds
         if isData {
             dataOutstanding &+= 1
@@ -75,7 +76,7 @@ extension NICEngine {
             return
         }
         schedule(entry, placed: placed &+ lateness(), connection: connection)
-        if reportsTransmissions {
+        if model.pointee.reportsTransmissions {
             notify(
                 NICNotice(
                     .transmitted, rank: Int(request.peer), first: now, count: request.byteCount,
@@ -91,7 +92,7 @@ extension NICEngine {
         var time = earliest
         if parameters.mode != .unordered {
             // What is on its way to a dead peer fails a retry time after its acknowledgement is missed.
-            let isDead = fabric.isDead(Int(active[Int(entry)].request.peer))
+            let isDead = fabric.isDead(Int(active[Int(entry)].peer))
             let ahead =
                 connections[connection].acknowledgedAt
                 &+ (isDead ? parameters.retryNanoseconds &+ 1 : 0)
@@ -142,7 +143,7 @@ extension NICEngine {
     /// Schedules the placement of every fragment and the acknowledgement, by the rules of the delivery mode.
     @inlinable
     mutating func schedule(_ entry: Int32, placed: UInt64, connection: Int) {
-        let request = active[Int(entry)].request
+        let request = active[Int(entry)]
         let peer = Int(request.peer)
         var last: UInt64
         if parameters.mode == .inOrder {
@@ -156,7 +157,6 @@ extension NICEngine {
             last = scheduleFragments(entry, earliest: earliest, peer: peer)
         }
         active[Int(entry)].fragmentsLeft = active[Int(entry)].fragmentCount
-        active[Int(entry)].placedAt = last
         connections[connection].placedAt = max(connections[connection].placedAt, last)
         var acknowledged = last &+ parameters.latencyNanoseconds
         if parameters.mode != .unordered {
@@ -169,10 +169,10 @@ extension NICEngine {
     /// Spreads the fragments of one request; returns when the last one lands.
     @inlinable
     mutating func scheduleFragments(_ entry: Int32, earliest: UInt64, peer: Int) -> UInt64 {
-        let byteCount = Int(active[Int(entry)].request.byteCount)
+        let byteCount = Int(active[Int(entry)].byteCount)
         let packets = (byteCount + parameters.packetByteCount - 1) / parameters.packetByteCount
         let count = max(1, min(NICEngine.fragmentLimit, packets))
-        active[Int(entry)].fragmentCount = UInt16(count)
+        active[Int(entry)].fragmentCount = UInt8(count)
         var last: UInt64 = 0
         for fragment in 0..<count {
             var time = earliest
@@ -192,7 +192,7 @@ extension NICEngine {
     /// Places one fragment in the peer's memory.
     @inlinable
     mutating func deliver(_ entry: Int32, fragment: Int, at now: UInt64) {
-        let request = active[Int(entry)].request
+        let request = active[Int(entry)]
         let peer = Int(request.peer)
         if fabric.isDead(peer) { return }
         active[Int(entry)].fragmentsLeft &-= 1
@@ -223,7 +223,7 @@ extension NICEngine {
 
     @inlinable
     mutating func addAtPeer(_ entry: Int32) {
-        let request = active[Int(entry)].request
+        let request = active[Int(entry)]
         guard
             let target = fabric.address(
                 rank: Int(request.peer), region: request.remoteRegion, offset: request.remoteOffset)
@@ -235,19 +235,19 @@ extension NICEngine {
 
     @inlinable
     mutating func notifySignal(_ entry: Int32, count: Int) {
-        let request = active[Int(entry)].request
+        let request = active[Int(entry)]
         guard request.remoteRegion == UInt8(PERSEUS_REGION_SIGNAL.rawValue) else { return }
         var notice = NICNotice(
             .signalWords, rank: Int(request.peer), first: request.remoteOffset >> 3,
             count: UInt32(truncatingIfNeeded: count))
-        notice.describe(active[Int(entry)])
+        notice.describe(active[Int(entry)], timings?[Int(entry)])
         notify(notice)
     }
 
     /// Moves the bytes of one fragment. Words of signal regions are stored whole, each with release.
     @inlinable
     mutating func place(_ entry: Int32, fragment: Int) {
-        let request = active[Int(entry)].request
+        let request = active[Int(entry)]
         let total = Int(request.byteCount)
         guard total > 0,
             let target = fabric.address(
@@ -255,8 +255,12 @@ extension NICEngine {
         else { return }
         if request.isInline {
             let words = target.assumingMemoryBound(to: UInt64.self)
-            let payload = payloads + Int(entry) &* payloadWords
-            for index in 0..<total >> 3 { perseus_store_release(words + index, payload[index]) }
+            if total == 8 {
+                perseus_store_release(words, request.localOffset)
+            } else {
+                let payload = payloads + Int(entry) &* payloadWords
+                for index in 0..<total >> 3 { perseus_store_release(words + index, payload[index]) }
+            }
             notifySignal(entry, count: total >> 3)
             return
         }
@@ -280,7 +284,7 @@ extension NICEngine {
         let message = SoftReceive.encode(source: rank, immediate: immediate)
         if fabric.receiveQueues[peer].tryPush(message) {
             var notice = NICNotice(.receive, rank: peer)
-            if entry >= 0 { notice.describe(active[Int(entry)]) }
+            if entry >= 0 { notice.describe(active[Int(entry)], timings?[Int(entry)]) }
             notify(notice)
         } else {
             events.push(
@@ -293,11 +297,11 @@ extension NICEngine {
     /// The acknowledgement is back: the request is over, unless its peer died and sends none any more.
     @inlinable
     mutating func acknowledge(_ entry: Int32, at now: UInt64) {
-        if fabric.isDead(Int(active[Int(entry)].request.peer)) {
+        if fabric.isDead(Int(active[Int(entry)].peer)) {
             events.push(time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
             return
         }
-        finish(entry, at: now, isSignaled: active[Int(entry)].request.isSignaled)
+        finish(entry, at: now, isSignaled: active[Int(entry)].isSignaled)
     }
 
     /// Retries are exhausted: the connection fails, and what follows on it is flushed.
@@ -323,20 +327,21 @@ extension NICEngine {
         if isSignaled || done.status != .success {
             let completion = TimedCompletion(
                 completion: WorkCompletion(
-                    identifier: done.request.identifier, status: done.status),
-                queue: done.request.queue, retiredCount: connections[connection].unretired,
+                    identifier: done.identifier, status: done.status),
+                queue: done.queue, retiredCount: connections[connection].unretired,
                 visibleAt: now &+ completionDelay)
             connections[connection].unretired = 0
             let isQueued = endpoints[endpoint].completionQueue.tryPush(completion)
             precondition(isQueued, "NICEngine: completion queue overrun")
             var notice = NICNotice(.completion, time: completion.visibleAt)
-            notice.describe(done)
+            notice.describe(done, timings?[Int(entry)])
             notify(notice)
         }
+        let flow = flowIndex(entry)
         active[Int(entry)].next = freeEntry
         freeEntry = entry
         freeCount &+= 1
-        release(Int(done.flow), at: now)
+        release(flow, at: now)
     }
 
     /// One request less outstanding on `flow`: a fenced one behind it may go now.

@@ -8,34 +8,6 @@ import PerseusCommandRing
 import PerseusPrimitives
 import PerseusTransport
 
-/// One request inside the NIC, from the doorbell to its acknowledgement.
-@frozen
-public struct ActiveRequest: BitwiseCopyable {
-    @usableFromInline var request: WorkRequest
-    @usableFromInline var postedAt: UInt64
-    @usableFromInline var startedAt: UInt64 = 0
-    /// When its last byte had left, and how much of that time restarted an idle NIC.
-    @usableFromInline var sentAt: UInt64 = 0
-    @usableFromInline var refill: UInt64 = 0
-    /// Latest placement of any fragment.
-    @usableFromInline var placedAt: UInt64 = 0
-    @usableFromInline var countsAsData = false
-    @usableFromInline var next: Int32 = -1
-    @usableFromInline var flow: Int32
-    @usableFromInline var endpoint: Int32
-    @usableFromInline var fragmentCount: UInt16 = 0
-    @usableFromInline var fragmentsLeft: UInt16 = 0
-    @usableFromInline var status: WorkCompletion.Status = .success
-
-    @inlinable
-    init(request: WorkRequest, postedAt: UInt64, flow: Int32, endpoint: Int32) {
-        self.request = request
-        self.postedAt = postedAt
-        self.flow = flow
-        self.endpoint = endpoint
-    }
-}
-
 /// The requests that a fence flag orders among each other: one peer, one queue pair, or the whole NIC.
 @frozen
 public struct Flow: BitwiseCopyable {
@@ -87,7 +59,8 @@ public struct NICNotice: BitwiseCopyable {
     public var count: UInt32
     public var first: UInt64
     public var time: UInt64
-    /// The request's way through the NIC: posted, on the wire from, until, and the refill in between.
+    /// The request's way through the NIC: posted; and where timings are recorded, on the wire from, until, and the refill
+    /// in between.
     public var postedAt: UInt64 = 0
     public var startedAt: UInt64 = 0
     public var sentAt: UInt64 = 0
@@ -108,13 +81,14 @@ public struct NICNotice: BitwiseCopyable {
     }
 
     @inlinable
-    mutating func describe(_ request: ActiveRequest) {
-        endpoint = request.endpoint
-        isFenced = request.request.isFenced
+    mutating func describe(_ request: NICRequest, _ timing: NICTiming?) {
+        endpoint = Int32(request.endpoint)
+        isFenced = request.isFenced
         postedAt = request.postedAt
-        startedAt = request.startedAt
-        sentAt = request.sentAt
-        refill = request.refill
+        guard let timing else { return }
+        startedAt = timing.startedAt
+        sentAt = timing.sentAt
+        refill = timing.refill
     }
 }
 
@@ -123,7 +97,7 @@ public struct NICNotice: BitwiseCopyable {
 public struct NICEvent: BitwiseCopyable {
     @frozen
     public enum Kind: UInt8, BitwiseCopyable, Sendable {
-        case transmit, deliver, notify, acknowledge, fail
+        case deliver, notify, acknowledge, fail
     }
     @usableFromInline var kind: Kind
     @usableFromInline var fragment: UInt16
@@ -141,23 +115,45 @@ public struct NICEvent: BitwiseCopyable {
     }
 }
 
+/// What all engines of one fabric read and none writes: one copy, so that it stays in a cache.
+@frozen
+public struct NICModel {
+    @usableFromInline let fabric: SoftFabricView
+    @usableFromInline let parameters: NICParameters
+    @usableFromInline let faults: FaultRates
+    @usableFromInline let reportsTransmissions: Bool
+    @usableFromInline let recordsTimings: Bool
+
+    init(
+        fabric: SoftFabricView, parameters: NICParameters, faults: FaultPlan,
+        reportsTransmissions: Bool, recordsTimings: Bool
+    ) {
+        self.fabric = fabric
+        self.parameters = parameters
+        self.faults = FaultRates(faults)
+        self.reportsTransmissions = reportsTransmissions
+        self.recordsTimings = recordsTimings
+    }
+}
+
 /// The NIC of one rank. `step` handles everything that is due, in bounded portions, and never blocks.
 ///
+/// Tables have room for all that may be under way and are touched as far as something is.
 /// - Threading: one owner; proxies are behind single-producer rings, peers' memory is written as a NIC would.
 @frozen
 public struct NICEngine: ~Copyable {
-    @usableFromInline let fabric: SoftFabricView
+    @usableFromInline let model: UnsafePointer<NICModel>
     public let rank: Int
-    @usableFromInline let parameters: NICParameters
-    @usableFromInline let faults: FaultRates
-    @usableFromInline var random: SeededRandom
+    @usableFromInline var events: EventHeap<NICEvent>
+    /// When the request on the wire will have left, and its place among the events of that time; .max when none is.
+    @usableFromInline var transmittedAt: UInt64 = .max
+    @usableFromInline var transmittedSequence: UInt32 = 0
     @usableFromInline let endpoints: UnsafeMutablePointer<SoftNICLink>
     @usableFromInline let endpointCount: Int
-    @usableFromInline var active: UnsafeMutablePointer<ActiveRequest>
-    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
-    @usableFromInline let payloadWords: Int
-    @usableFromInline let capacity: Int
-    @usableFromInline var freeEntry: Int32
+    @usableFromInline let active: UnsafeMutablePointer<NICRequest>
+    /// First of the entries that were given back, and the lowest that was never taken.
+    @usableFromInline var freeEntry: Int32 = -1
+    @usableFromInline var freshEntry: Int32 = 0
     @usableFromInline var freeCount: Int
     @usableFromInline let flows: UnsafeMutablePointer<Flow>
     @usableFromInline let flowCount: Int
@@ -166,20 +162,24 @@ public struct NICEngine: ~Copyable {
     @usableFromInline let ready: UnsafeMutablePointer<Int32>
     @usableFromInline var readyHead = 0
     @usableFromInline var readyCount = 0
-    @usableFromInline var events: EventHeap<NICEvent>
-    @usableFromInline var isTransmitting = false
     /// Data puts on the wire or unacknowledged: zero means that the pipeline has run empty.
     @usableFromInline var dataOutstanding: UInt32 = 0
+    @usableFromInline var isTransmitting = false
     public let notices: UnsafeMutablePointer<NICNotice>
     @usableFromInline var noticeCount_ = 0
     /// Notices of the last step.
     @inlinable public var noticeCount: Int { noticeCount_ }
-    @usableFromInline let reportsTransmissions: Bool
-    @usableFromInline let completionDelay: UInt64
+    /// [entry]: each request's way through the NIC, where somebody wants to know; nil otherwise.
+    @usableFromInline let timings: UnsafeMutablePointer<NICTiming>?
     /// When this NIC last placed bytes at a peer, by the clock of `step`.
     public var lastPlacedAt: UInt64 = 0
     /// Time that the transmit engine was busy.
     public var busyNanoseconds: UInt64 = 0
+    @usableFromInline let completionDelay: UInt64
+    @usableFromInline var random: SeededRandom
+    /// [entry][inline words]: payloads of more than one word.
+    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payloadWords: Int
 
     /// Notices of one step; the step ends early rather than overflow.
     public static let noticeCapacity = 256
@@ -187,42 +187,33 @@ public struct NICEngine: ~Copyable {
     @usableFromInline static let fragmentLimit = 4
 
     init(
-        fabric: SoftFabric, rank: Int, links: [SoftNICLink], parameters: NICParameters,
-        faults: FaultPlan, reportsTransmissions: Bool, destinationCount: Int
+        model: UnsafePointer<NICModel>, rank: Int, links: [SoftNICLink], destinationCount: Int
     ) {
-        self.fabric = fabric.view
+        self.model = model
         self.rank = rank
-        self.parameters = parameters
-        self.faults = FaultRates(faults)
-        self.reportsTransmissions = reportsTransmissions
-        random = SeededRandom(seed: faults.seed, stream: UInt64(rank) &+ 1)
+        let parameters = model.pointee.parameters
+        let rankCount = model.pointee.fabric.rankCount
+        random = SeededRandom(seed: model.pointee.faults.seed, stream: UInt64(rank) &+ 1)
         endpointCount = links.count
         endpoints = .allocate(capacity: links.count)
         endpoints.initialize(from: links, count: links.count)
-        capacity = links.reduce(0) { $0 + $1.sendCapacity }
-        active = .allocate(capacity: capacity)
+        let capacity = links.reduce(0) { $0 + $1.sendCapacity }
+        active = NICRequest.allocateLines(capacity)
         payloadWords = links.map(\.payloadWords).max() ?? 1
         payloads = .allocate(capacity: capacity * payloadWords)
-        for index in 0..<capacity {
-            active[index] = ActiveRequest(
-                request: WorkRequest(
-                    operation: .write, peer: 0, queue: 0, byteCount: 0, identifier: 0),
-                postedAt: 0, flow: 0, endpoint: 0)
-            active[index].next = index + 1 < capacity ? Int32(index + 1) : -1
-        }
-        freeEntry = 0
+        timings = model.pointee.recordsTimings ? .allocate(capacity: capacity) : nil
         freeCount = capacity
         let queueCount = links.reduce(0) { $0 + $1.queueCount }
         flowCount =
             switch parameters.fenceScope {
-            case .peer: links.count * fabric.rankCount
+            case .peer: links.count * rankCount
             case .lane: queueCount
             case .queue: 1
             }
         flows = .allocate(capacity: flowCount)
         flows.initialize(repeating: Flow(), count: flowCount)
-        connections = .allocate(capacity: links.count * fabric.rankCount)
-        connections.initialize(repeating: Connection(), count: links.count * fabric.rankCount)
+        connections = .allocate(capacity: links.count * rankCount)
+        connections.initialize(repeating: Connection(), count: links.count * rankCount)
         ready = .allocate(capacity: flowCount)
         // Each request has at most its fragments, an acknowledgement (or failure) and an immediate under way.
         events = EventHeap(capacity: (Self.fragmentLimit + 2) * capacity + 1)
@@ -233,7 +224,6 @@ public struct NICEngine: ~Copyable {
     }
 
     deinit {
-        faults.deallocate()
         endpoints.deallocate()
         active.deallocate()
         payloads.deallocate()
@@ -241,17 +231,25 @@ public struct NICEngine: ~Copyable {
         connections.deallocate()
         ready.deallocate()
         notices.deallocate()
+        timings?.deallocate()
     }
+
+    @inlinable @inline(__always)
+    var fabric: SoftFabricView { model.pointee.fabric }
+    @inlinable @inline(__always)
+    var parameters: NICParameters { model.pointee.parameters }
+    @inlinable @inline(__always)
+    var faults: FaultRates { model.pointee.faults }
 
     /// When the engine has something to do next, as far as it knows; nil: not before a doorbell.
     @inlinable
     public var nextDue: UInt64? {
-        var due = events.nextTime
+        var due = min(events.nextTime ?? .max, transmittedAt)
         for index in 0..<endpointCount {
             guard freeCount > 0, let posted = endpoints[index].sendQueue.peek() else { continue }
-            due = min(due ?? .max, posted.pointee.postedAt)
+            due = min(due, posted.pointee.postedAt)
         }
-        return due
+        return due == .max ? nil : due
     }
 
     /// Takes what was posted, and handles what is due at `now`; true when anything was done.
@@ -262,11 +260,23 @@ public struct NICEngine: ~Copyable {
         noticeCount_ = 0
         if fabric.isDead(rank) { return false }
         var hasWorked = admitPosted(now: now)
-        while noticeCount < NICEngine.noticeCapacity - 8, let due = events.nextTime, due <= now {
-            handle(events.pop(), now: now)
-            hasWorked = true
-        }
+        while noticeCount < NICEngine.noticeCapacity - 8, handleNext(now: now) { hasWorked = true }
         return hasWorked
+    }
+
+    /// Handles the earliest event that is due; false: there is none.
+    @inlinable @inline(__always)
+    mutating func handleNext(now: UInt64) -> Bool {
+        if events.isNextBefore(time: transmittedAt, sequence: transmittedSequence) {
+            guard events.nextTime! <= now else { return false }
+            handle(events.pop(), now: now)
+            return true
+        }
+        guard transmittedAt <= now else { return false }
+        let time = transmittedAt
+        transmittedAt = .max
+        transmitNext(at: time)
+        return true
     }
 
     @inlinable
@@ -283,7 +293,7 @@ public struct NICEngine: ~Copyable {
             while freeCount > 0, noticeCount_ < NICEngine.noticeCapacity - 8,
                 let posted = endpoints[index].sendQueue.peek(), posted.pointee.postedAt <= now
             {
-                admit(posted.pointee, endpoint: index)
+                admit(posted, endpoint: index)
                 endpoints[index].sendQueue.dropFirst()
                 hasWorked = true
             }
@@ -292,22 +302,16 @@ public struct NICEngine: ~Copyable {
     }
 
     @inlinable
-    mutating func admit(_ posted: PostedRequest, endpoint: Int) {
-        let entry = freeEntry
-        freeEntry = active[Int(entry)].next
-        freeCount &-= 1
-        let flow = flowIndex(posted.request, endpoint: endpoint)
-        active[Int(entry)] = ActiveRequest(
-            request: posted.request, postedAt: posted.postedAt, flow: Int32(flow),
-            endpoint: Int32(endpoint))
-        if posted.request.isInline {
-            let slot = Int(
-                endpoints[endpoint].takenCount & UInt64(endpoints[endpoint].sendCapacity - 1))
-            (payloads + Int(entry) &* payloadWords).update(
-                from: endpoints[endpoint].payloads + slot &* endpoints[endpoint].payloadWords,
-                count: Int(posted.request.byteCount) >> 3)
+    mutating func admit(_ posted: UnsafeMutablePointer<NICRequest>, endpoint: Int) {
+        let entry = takeEntry()
+        active[Int(entry)] = posted.pointee
+        active[Int(entry)].endpoint = UInt16(truncatingIfNeeded: endpoint)
+        let words = posted.pointee.payloadWordCount
+        if words > 1 {
+            endpoints[endpoint].takePayload(
+                words, into: payloads + Int(entry) &* payloadWords)
         }
-        endpoints[endpoint].takenCount &+= 1
+        let flow = flowIndex(entry)
         let isFlowEmpty = flows[flow].head < 0
         if isFlowEmpty {
             flows[flow].head = entry
@@ -316,14 +320,29 @@ public struct NICEngine: ~Copyable {
         }
         flows[flow].tail = entry
         if isFlowEmpty { enqueueFlow(flow) }
-        if !isTransmitting { transmitNext(at: posted.postedAt) }
+        if !isTransmitting { transmitNext(at: active[Int(entry)].postedAt) }
+    }
+
+    /// An entry that nothing uses; the caller has checked `freeCount`.
+    @inlinable @inline(__always)
+    mutating func takeEntry() -> Int32 {
+        freeCount &-= 1
+        let entry = freeEntry
+        if entry < 0 {
+            freshEntry &+= 1
+            return freshEntry &- 1
+        }
+        freeEntry = active[Int(entry)].next
+        return entry
     }
 
     @inlinable
-    func flowIndex(_ request: WorkRequest, endpoint: Int) -> Int {
+    func flowIndex(_ entry: Int32) -> Int {
         switch parameters.fenceScope {
-        case .peer: return endpoint &* fabric.rankCount &+ Int(request.peer)
-        case .lane: return endpoints[endpoint].firstQueue &+ Int(request.queue)
+        case .peer: return connectionIndex(entry)
+        case .lane:
+            return endpoints[Int(active[Int(entry)].endpoint)].firstQueue
+                &+ Int(active[Int(entry)].queue)
         case .queue: return 0
         }
     }
@@ -350,7 +369,6 @@ public struct NICEngine: ~Copyable {
     @inlinable
     mutating func handle(_ event: EventHeap<NICEvent>.Event, now: UInt64) {
         switch event.payload.kind {
-        case .transmit: transmitNext(at: event.time)
         case .deliver:
             lastPlacedAt = now
             deliver(event.payload.entry, fragment: Int(event.payload.fragment), at: event.time)

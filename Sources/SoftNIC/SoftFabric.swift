@@ -70,6 +70,8 @@ public struct SoftFabricView: BitwiseCopyable {
 public final class SoftFabric: @unchecked Sendable {
     let view: SoftFabricView
     private let receiveMemory: UnsafeMutableRawPointer
+    /// The models of the engines so far, mostly one.
+    private var models: [SharedModel] = []
     let hasReceiveQueues: Bool
     public var rankCount: Int { view.rankCount }
 
@@ -95,12 +97,44 @@ public final class SoftFabric: @unchecked Sendable {
         }
     }
 
+    private struct SharedModel {
+        let parameters: NICParameters
+        let faults: FaultPlan
+        let memory: UnsafeMutablePointer<NICModel>
+    }
+
     deinit {
+        for model in models {
+            model.memory.pointee.faults.deallocate()
+            model.memory.deallocate()
+        }
         view.regions.deallocate()
         view.portBusyUntil.deallocate()
         view.deadFlags.deallocate()
         view.receiveQueues.deallocate()
         receiveMemory.deallocate()
+    }
+
+    /// What engines with these parameters read; one copy for all of them.
+    ///
+    /// - Threading: during set-up.
+    func model(
+        _ parameters: NICParameters, faults: FaultPlan, reportsTransmissions: Bool,
+        recordsTimings: Bool
+    ) -> UnsafePointer<NICModel> {
+        let known = models.first {
+            $0.parameters == parameters && $0.faults == faults
+                && $0.memory.pointee.reportsTransmissions == reportsTransmissions
+                && $0.memory.pointee.recordsTimings == recordsTimings
+        }
+        if let known { return UnsafePointer(known.memory) }
+        let memory = UnsafeMutablePointer<NICModel>.allocate(capacity: 1)
+        memory.initialize(
+            to: NICModel(
+                fabric: view, parameters: parameters, faults: faults,
+                reportsTransmissions: reportsTransmissions, recordsTimings: recordsTimings))
+        models.append(SharedModel(parameters: parameters, faults: faults, memory: memory))
+        return UnsafePointer(memory)
     }
 
     /// Registers a region of `rank`; ids of `perseus_arena.h`.

@@ -15,7 +15,8 @@ public final class SoftNIC: @unchecked Sendable {
     /// - Parameters:
     ///   - endpointCount: proxies of this rank.
     ///   - queueCount: queue pairs of each endpoint.
-    ///   - sendCapacity: requests posted and not yet finished, over all queue pairs of an endpoint; power of two.
+    ///   - sendCapacity: most requests posted and not yet finished, over all queue pairs of an endpoint; power of
+    ///   two. No more room is made than the queue pairs together hold.
     public init(
         fabric: SoftFabric, rank: Int, endpointCount: Int, queueCount: Int, sendCapacity: Int,
         parameters: NICParameters
@@ -25,16 +26,20 @@ public final class SoftNIC: @unchecked Sendable {
         self.rank = rank
         self.parameters = parameters
         let payloadWords = parameters.inlineCapacityByteCount / 8
+        var sendCapacity = sendCapacity
+        while sendCapacity / 2 >= queueCount * parameters.queueDepth { sendCapacity /= 2 }
         var links: [SoftNICLink] = []
         var memory: [UnsafeMutablePointer<UInt64>] = []
         for endpoint in 0..<endpointCount {
             let payloads = UnsafeMutablePointer<UInt64>.allocate(
-                capacity: sendCapacity * payloadWords)
+                capacity: PayloadQueue.wordCount(sendCapacity, payloadWords: payloadWords))
             memory.append(payloads)
             links.append(
                 SoftNICLink(
                     sendQueue: .allocate(capacity: sendCapacity),
-                    completionQueue: .allocate(capacity: 2 * sendCapacity), payloads: payloads,
+                    completionQueue: .allocate(capacity: 2 * sendCapacity),
+                    payloads: PayloadQueue(
+                        words: payloads, sendCapacity: sendCapacity, payloadWords: payloadWords),
                     payloadWords: payloadWords, sendCapacity: sendCapacity, queueCount: queueCount,
                     firstQueue: endpoint * queueCount))
         }
@@ -55,11 +60,14 @@ public final class SoftNIC: @unchecked Sendable {
     /// - Parameter destinationCount: peers that each endpoint sends to; counts into the completion delay where the
     ///   fabric keeps completions in software.
     public func makeEngine(
-        faults: FaultPlan, reportsTransmissions: Bool, destinationCount: Int? = nil
+        faults: FaultPlan, reportsTransmissions: Bool, recordsTimings: Bool = false,
+        destinationCount: Int? = nil
     ) -> NICEngine {
         NICEngine(
-            fabric: fabric, rank: rank, links: links, parameters: parameters, faults: faults,
-            reportsTransmissions: reportsTransmissions,
+            model: fabric.model(
+                parameters, faults: faults, reportsTransmissions: reportsTransmissions,
+                recordsTimings: recordsTimings),
+            rank: rank, links: links,
             destinationCount: destinationCount ?? max(1, fabric.rankCount / max(1, links.count)))
     }
 

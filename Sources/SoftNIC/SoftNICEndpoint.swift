@@ -15,19 +15,6 @@ public struct StepClock: BitwiseCopyable {
     public init(now: UInt64 = 0) { self.now = now }
 }
 
-/// A posted request on its way from the endpoint to the engine.
-@frozen
-public struct PostedRequest: BitwiseCopyable {
-    @usableFromInline var request: WorkRequest
-    @usableFromInline var postedAt: UInt64
-
-    @inlinable
-    init(request: WorkRequest, postedAt: UInt64) {
-        self.request = request
-        self.postedAt = postedAt
-    }
-}
-
 /// A completion on its way back, and when a poll may see it.
 @frozen
 public struct TimedCompletion: BitwiseCopyable {
@@ -54,14 +41,10 @@ public struct TimedCompletion: BitwiseCopyable {
 public struct SoftNICEndpoint: Transport, ~Copyable {
     /// Keeps the wiring alive as long as its NICs; nothing on the hot path touches it.
     @usableFromInline let fabric: SoftFabric
-    @usableFromInline var sendQueue: SPSCRing<PostedRequest>
+    @usableFromInline var sendQueue: SPSCRing<NICRequest>
     @usableFromInline var completionQueue: SPSCRing<TimedCompletion>
     @usableFromInline var receiveQueue: CommandRingConsumer?
-    /// [sendCapacity][inline words]: payloads of inline requests, by send-queue position.
-    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
-    @usableFromInline let payloadWords: Int
-    @usableFromInline let sendMask: UInt64
-    @usableFromInline var postedCount: UInt64 = 0
+    @usableFromInline var payloads: PayloadQueue
     /// [queue]: requests posted and not retired.
     @usableFromInline let occupied: UnsafeMutablePointer<UInt32>
     /// Room for operands, which messages of a receive queue never have.
@@ -82,8 +65,6 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
         sendQueue = link.sendQueue
         completionQueue = link.completionQueue
         payloads = link.payloads
-        payloadWords = link.payloadWords
-        sendMask = UInt64(link.sendCapacity - 1)
         occupied = .allocate(capacity: link.queueCount)
         unusedOperands = .allocate(capacity: 2)
         occupied.initialize(repeating: 0, count: link.queueCount)
@@ -106,18 +87,15 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
         let queue = Int(request.queue)
         guard Int(occupied[queue]) < queueDepth && sendQueue.hasRoom else { return .full }
         clock.pointee.now &+= request.isInline ? costs.signalNanoseconds : costs.putNanoseconds
-        if request.isInline, let payload = request.payload {
+        if request.isInline, request.byteCount > 8, let payload = request.payload {
             precondition(
                 Int(request.byteCount) <= inlineCapacityByteCount,
                 "SoftNIC: inline payload over the inline capacity")
-            let slot = Int(postedCount & sendMask)
-            (payloads + slot &* payloadWords).update(
+            payloads.place(Int(request.byteCount) >> 3).update(
                 from: payload, count: Int(request.byteCount) >> 3)
         }
-        let isQueued = sendQueue.tryPush(
-            PostedRequest(request: request, postedAt: clock.pointee.now))
+        let isQueued = sendQueue.tryPush(NICRequest(request, postedAt: clock.pointee.now))
         precondition(isQueued, "SoftNIC: the send queue had room")
-        postedCount &+= 1
         occupied[queue] &+= 1
         return .accepted
     }
@@ -183,17 +161,48 @@ public enum SoftReceive {
     }
 }
 
+/// Inline payloads of more than one word, back to back beside the send queue: the endpoint places them and the engine
+/// takes them in the same order, each with a copy of this.
+@frozen
+public struct PayloadQueue: BitwiseCopyable {
+    @usableFromInline let words: UnsafeMutablePointer<UInt64>
+    @usableFromInline let wordCount: Int
+    @usableFromInline var nextWord = 0
+
+    /// Room for the payloads of a full send queue, what is left over before the end, and one payload more.
+    static func wordCount(_ sendCapacity: Int, payloadWords: Int) -> Int {
+        (sendCapacity + 1) * payloadWords
+    }
+
+    init(words: UnsafeMutablePointer<UInt64>, sendCapacity: Int, payloadWords: Int) {
+        self.words = words
+        wordCount = Self.wordCount(sendCapacity, payloadWords: payloadWords)
+    }
+
+    /// Where the next payload, of `count` words, lies.
+    @inlinable @inline(__always)
+    mutating func place(_ count: Int) -> UnsafeMutablePointer<UInt64> {
+        if nextWord &+ count > wordCount { nextWord = 0 }
+        nextWord &+= count
+        return words + (nextWord &- count)
+    }
+}
+
 /// The memory that one endpoint and its engine share, as the engine sees it.
 @usableFromInline
 struct SoftNICLink {
-    @usableFromInline var sendQueue: SPSCRing<PostedRequest>
+    @usableFromInline var sendQueue: SPSCRing<NICRequest>
     @usableFromInline var completionQueue: SPSCRing<TimedCompletion>
-    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
+    @usableFromInline var payloads: PayloadQueue
     @usableFromInline let payloadWords: Int
     @usableFromInline let sendCapacity: Int
     @usableFromInline let queueCount: Int
     /// Number of this endpoint's first queue pair among all of the NIC.
     @usableFromInline let firstQueue: Int
-    /// Requests taken from the send queue so far.
-    @usableFromInline var takenCount: UInt64 = 0
+
+    /// Copies the oldest payload, of `count` words, to `target`.
+    @inlinable @inline(__always)
+    mutating func takePayload(_ count: Int, into target: UnsafeMutablePointer<UInt64>) {
+        target.update(from: payloads.place(count), count: count)
+    }
 }
