@@ -26,6 +26,8 @@ struct PaperReport: Codable, Equatable, Sendable {
 }
 
 func executePaper(_ options: PaperOptions) throws {
+    // First: what would refuse the figures does so before minutes of work.
+    let figureWriter = try options.plotsPath.map { try FigureWriter(directory: $0) }
     let laboratory = makeLaboratory(profiles: Profile.builtIn, threads: options.threadCount)
     let comparison = try PaperComparison(laboratory)
     let beyond = options.goesBeyond ? try PaperBeyond(laboratory) : nil
@@ -39,11 +41,20 @@ func executePaper(_ options: PaperOptions) throws {
                 results: comparison.results, trends: comparison.trends,
                 beyond: beyond?.layers, throughput: beyond?.throughput), to: path)
     }
+    if let figureWriter { try writeFigures(laboratory, figureWriter) }
     guard comparison.summary.isMet else {
         throw PerseusError(
             .wrongResult,
             "the prediction is off by more than it promises: \(verdict(comparison.summary))")
     }
+}
+
+/// Draws every figure from the points that `laboratory` knows and those that it still has to run.
+private func writeFigures(_ laboratory: Laboratory, _ writer: FigureWriter) throws {
+    var paths: [String] = []
+    for figure in try laboratory.paperFigures() { paths += try writer.write(figure) }
+    print("\nfigures")
+    for path in paths { print("  \(path)") }
 }
 
 /// A laboratory that shows its progress on a terminal.

@@ -103,6 +103,9 @@ extension ValueFormat where Value == String {
     /// The path of a file.
     static var file: ValueFormat { text("FILE") }
 
+    /// The path of a directory.
+    static var directory: ValueFormat { text("DIR") }
+
     /// One of `names`; `noun` is what a person calls them, such as `scheme`.
     static func name(_ placeholder: String = "NAME", noun: String, of names: [String])
         -> ValueFormat

@@ -9,11 +9,14 @@ public struct PaperOptions: Equatable, Sendable {
     /// What each part of `perseus-plus` buys, too; never for `calibrate`.
     public var goesBeyond: Bool
     public var jsonPath: String?
+    /// Directory of the figures; nil: none are drawn. `calibrate` has none.
+    public var plotsPath: String?
 
     init(_ given: ParsedArguments) throws(PerseusError) {
         threadCount = try given.value(of: PaperDeclaration.threads)
         goesBeyond = given.isGiven(PaperDeclaration.beyond)
         jsonPath = try given.value(of: CommonOptions.json)
+        plotsPath = try given.value(of: PaperDeclaration.plots)
     }
 }
 
@@ -28,6 +31,11 @@ enum PaperDeclaration {
         help: "Also what each part of perseus-plus buys over the paper's system, at 2 to 256 nodes; "
             + "takes a minute or two more.")
 
+    static let plots = CommandOption(
+        "plots", .directory,
+        help: "Also draw the experiments as figures: DIR gets an SVG, a PNG and a CSV of each, and "
+            + "is made where it does not exist. Needs gnuplot; takes about a minute more.")
+
     static let command = CommandDeclaration(
         path: "perseus simulate paper",
         summary: "every number that the paper reports beside ours, and every trend",
@@ -37,10 +45,15 @@ enum PaperDeclaration {
             + "it promises.",
         groups: [
             OptionGroup(
-                title: "Options", entries: [beyond.entry, threads.entry, CommonOptions.json.entry])
+                title: "Options",
+                entries: [
+                    beyond.entry, plots.entry, threads.entry, CommonOptions.json.entry,
+                ])
         ],
         examples: [
             CommandExample(purpose: "The comparison:", line: "perseus simulate paper"),
+            CommandExample(
+                purpose: "With its figures:", line: "perseus simulate paper --plots figures"),
             CommandExample(
                 purpose: "Kept as JSON:", line: "perseus simulate paper --json paper.json"),
         ])

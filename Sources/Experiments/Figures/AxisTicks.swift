@@ -80,8 +80,8 @@ struct AxisTicks: Equatable {
         }
         let lower = steps.last { $0 <= least } ?? least
         let upper = steps.first { $0 >= most && $0 > lower } ?? most
-        // Two decades and less have room for 1, 2, 5; more for the powers only.
-        let hasRoom = upper / lower <= 200
+        // Up to nine names of 1, 2, 5 have room; more decades have it for the powers only.
+        let hasRoom = upper / lower <= 500
         let stride = (last - first) / 12 + 1
         let powers = stridePowers(from: first, through: last + 1, by: stride)
         let named = (hasRoom ? steps : powers).filter { lower <= $0 && $0 <= upper }

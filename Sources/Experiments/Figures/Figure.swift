@@ -58,6 +58,8 @@ public struct Figure: Codable, Equatable, Sendable {
         case points
         /// A dashed line with hollow marks: the same, where it is a curve.
         case dashed
+        /// A dotted line without marks: what was fitted to a series, under the same colour.
+        case fit
         /// Only with `categories`.
         case bars
     }

@@ -164,6 +164,8 @@ struct FigureScript {
                 "\(block) with linespoints \(color) linewidth 1.8 dashtype (10,6)"
                     + " pointtype \(filled - 1) pointsize 1.4 \(interval) \(title)"
             ]
+        case .fit:
+            return ["\(block) with lines \(color) linewidth 1.6 dashtype (3,4) \(title)"]
         case .points:
             // White below and, on a bar of the same colour, a dark outline.
             let outline = barIndex(slot) == nil ? color : "linecolor rgb '#101010'"
