@@ -84,7 +84,7 @@ extension PaperFigures {
             series: alphaBeta(.coupled, coupled) + alphaBeta(.perseus, perseus),
             caption: caption(
                 "qwen3-30b, 16 nodes of 4, 1,024 to 16,384 tokens per rank (assumed)",
-                reporting: [coupled, perseus], "Of b the paper's summary gives no value."))
+                reporting: [coupled, perseus], "b is not reported for this fabric."))
     }
 
     /// The curve of a scheme, the line fitted to it, and the reported a at M = 0.
@@ -101,17 +101,16 @@ extension PaperFigures {
             Figure.Point(0, fit.intercept), Figure.Point(last, fit.intercept + fit.slope * last),
         ]
         return [
-            // Names short enough for two columns in the legend.
+            // Names short enough for two columns in the legend, one for each scheme.
             Figure.Series(
-                "\(scheme.rawValue), fit R2 \(plainNumber(rSquared))", .line, measured,
+                "\(scheme.rawValue), R2 \(plainNumber(rSquared))", .line, measured,
                 colorIndex: scheme.colorIndex),
             Figure.Series(
-                "a \(threeDigits(fit.intercept)) ms, b \(threeDigits(1000 * fit.slope)) us/MB",
-                .fit,
-                ends, colorIndex: scheme.colorIndex),
+                "\(scheme.rawValue): \(threeDigits(fit.intercept)) ms + \(threeDigits(1000 * fit.slope)) us/MB",
+                .fit, ends, colorIndex: scheme.colorIndex),
             Figure.Series(
-                "a reported: \(Self.text(mark.row))", .points, [Figure.Point(0, mark.row.reported)],
-                colorIndex: scheme.colorIndex),
+                "\(scheme.rawValue), a reported: \(Self.text(mark.row))", .points,
+                [Figure.Point(0, mark.row.reported)], colorIndex: scheme.colorIndex),
         ]
     }
 }

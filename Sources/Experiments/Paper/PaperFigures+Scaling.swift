@@ -44,7 +44,7 @@ extension PaperFigures {
         Figure(
             stem: "weak-scaling-\(model)", title: "Weak scaling of one layer, \(model)",
             x: .init("nodes of 4 ranks", .log2),
-            y: .init("time of the layer over coupled on one node (times)"),
+            y: .init("time over coupled on one node (times)"),
             series: Self.scaledSchemes.map { scheme in
                 curve(scheme, over: [1, 2, 4, 8, 16]) {
                     slowdownOverCoupled(
@@ -74,7 +74,7 @@ extension PaperFigures {
         }
         return Figure(
             stem: "tensor-use", title: "Tensor-core use on 4 nodes",
-            x: .init("model"), y: .init("tensor-core use (% of coupled on one node)"),
+            x: .init("model"), y: .init("use (% of coupled on one node)"),
             categories: models,
             series: bars + marks.map { reported($0.scheme, $0.marks) },
             caption: caption(
