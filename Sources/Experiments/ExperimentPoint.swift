@@ -35,7 +35,8 @@ public struct LayerPoint: Hashable, Sendable {
     }
 
     /// The same point with one thing changed.
-    public func with<Value>(_ path: WritableKeyPath<LayerPoint, Value>, _ value: Value) -> LayerPoint
+    public func with<Value>(_ path: WritableKeyPath<LayerPoint, Value>, _ value: Value)
+        -> LayerPoint
     {
         var copy = self
         copy[keyPath: path] = value

@@ -118,7 +118,9 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         let kills = job.faults.kills
         while perseus_load_acquire(shared + Self.stopWord) == 0 {
             let time = now
-            if time > deadline || perseus_load_acquire(shared) == UInt64(activeRanks.count) { break }
+            if time > deadline || perseus_load_acquire(shared) == UInt64(activeRanks.count) {
+                break
+            }
             for kill in kills where kill.at <= time && !job.fabric.isDead(kill.rank) {
                 job.fabric.kill(rank: kill.rank)
             }

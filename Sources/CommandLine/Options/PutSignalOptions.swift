@@ -93,7 +93,8 @@ enum PutSignalDeclaration {
                 line: "perseus bench put-signal"),
             CommandExample(
                 purpose: "By size and concurrency:",
-                line: "perseus bench put-signal --concurrency 1,8,32,128 --bytes 4096,65536,1048576"),
+                line: "perseus bench put-signal --concurrency 1,8,32,128 --bytes 4096,65536,1048576"
+            ),
             CommandExample(
                 purpose: "The model against this machine:",
                 line: "perseus bench put-signal --nodes 2 --ranks-per-node 1 --clock both"),

@@ -47,7 +47,8 @@ extension PaperRow {
         ) { $0.throughputShare(nodes: 8, byteCount: 4096, .perseus) },
         PaperRow(
             "perseus-throughput-4MB-8-nodes", .cause, reported: 100, .percent, .predicted,
-            setting: "96 x 4 MB, 8 nodes, perseus over put-only (reported: equal for large messages)"
+            setting:
+                "96 x 4 MB, 8 nodes, perseus over put-only (reported: equal for large messages)"
         ) { $0.throughputShare(nodes: 8, byteCount: 4 << 20, .perseus) },
     ]
 
@@ -180,7 +181,8 @@ extension PaperRow {
         + doubling("gpt-oss-doubling", "gpt-oss-120b", 1.3, 1.7)
         + doubling(
             "scout-doubling", "llama4-scout", 1.1, 1.3,
-            exception: "facts/paper-model.md 3: computation hides all of Scout's traffic in the model")
+            exception:
+                "facts/paper-model.md 3: computation hides all of Scout's traffic in the model")
         + [
             tensorUse(
                 "tensor-use-gpt-oss-coupled", "gpt-oss-120b", .coupled, reported: 75,
@@ -214,7 +216,8 @@ extension PaperRow {
     private static func alpha(_ name: String, _ scheme: Scheme, reported: Double) -> PaperRow {
         PaperRow(
             name, .endToEnd, reported: reported, .milliseconds, .assumed,
-            setting: "qwen3-30b, 16 nodes, \(scheme.rawValue): a of T = a + b M; \(assumed): 1K to 16K"
+            setting:
+                "qwen3-30b, 16 nodes, \(scheme.rawValue): a of T = a + b M; \(assumed): 1K to 16K"
         ) {
             $0.alphaBeta(
                 Settings.perlmutter(nodes: 16, tokens: 1024, scheme), bytesPerToken: 2048 * 8 * 2
@@ -235,7 +238,8 @@ extension PaperRow {
     private static func zipf(_ tokens: Int, _ exponent: Double, reported: Double) -> PaperRow {
         PaperRow(
             "zipf-\(exponent)-\(tokens)-tokens", .skew, reported: reported, .ratio, .predicted,
-            setting: "qwen3-30b, 8 nodes, \(tokens) tokens, perseus over coupled, exponent \(exponent)",
+            setting:
+                "qwen3-30b, 8 nodes, \(tokens) tokens, perseus over coupled, exponent \(exponent)",
             exception: exponent == 0
                 ? "facts/paper-model.md 4.1: conflicts with the ablation's 3.5x at the same setting"
                 : nil
@@ -267,7 +271,8 @@ extension PaperRow {
         ) { $0.speedup(Settings.infiniBand(nodes: 4, tokens: 65536, .perseus)) },
         PaperRow(
             "ibrc-alpha", .infiniBand, reported: 2.24, .milliseconds, .assumed,
-            setting: "qwen3-30b, 4 nodes, a of perseus (reported 1 to 5 ms: its geometric middle); \(assumed): 1K to 16K"
+            setting:
+                "qwen3-30b, 4 nodes, a of perseus (reported 1 to 5 ms: its geometric middle); \(assumed): 1K to 16K"
         ) { infiniBandFit($0, .perseus).intercept },
         PaperRow(
             "ibrc-beta-fall", .infiniBand, reported: 60, .percent, .assumed,
@@ -275,7 +280,8 @@ extension PaperRow {
         ) { 100 * (1 - infiniBandFit($0, .perseus).slope / infiniBandFit($0, .coupled).slope) },
         PaperRow(
             "perseus-over-ibgda", .infiniBand, reported: 1.2, .ratio, .assumed,
-            setting: "qwen3-30b, 4 nodes, best of 1K to 64K tokens (assumed), over coupled gpu-direct",
+            setting:
+                "qwen3-30b, 4 nodes, best of 1K to 64K tokens (assumed), over coupled gpu-direct",
             exception: directException
         ) { lab in
             Settings.tokenRange.map {
@@ -294,7 +300,8 @@ extension PaperRow {
     ) -> PaperRow {
         PaperRow(
             name, .infiniBand, reported: reported, .ratio, .assumed,
-            setting: "qwen3-30b, 2 nodes, gpu-direct in groups of 8 over coupled; \(assumed): 1K to 64K",
+            setting:
+                "qwen3-30b, 2 nodes, gpu-direct in groups of 8 over coupled; \(assumed): 1K to 64K",
             exception: directException
         ) { lab in
             summary(
@@ -311,11 +318,13 @@ extension PaperRow {
         PaperRow(
             "all-to-all-fixed-coupled", .allToAll, reported: 68.8, .milliseconds, .assumed,
             setting: "4 nodes of 4, 96 x 4 KB, coupled; message counts and sizes assumed",
-            exception: "facts/paper-model.md 4.6: needs about five drains a message; which software does that is open"
+            exception:
+                "facts/paper-model.md 4.6: needs about five drains a message; which software does that is open"
         ) { $0.put(Settings.puts(nodes: 4, byteCount: 4096, .coupled)) },
         PaperRow(
             "all-to-all-gain", .allToAll, reported: 79, .ratio, .assumed,
-            setting: "4 nodes of 4, 96 x 4 KB, perseus over coupled; message counts and sizes assumed",
+            setting:
+                "4 nodes of 4, 96 x 4 KB, perseus over coupled; message counts and sizes assumed",
             exception: "as all-to-all-fixed-coupled"
         ) {
             $0.put(Settings.puts(nodes: 4, byteCount: 4096, .coupled))
@@ -328,7 +337,8 @@ extension PaperRow {
         ) { $0.put(Settings.puts(nodes: 4, byteCount: 4096, .perseus)) },
         PaperRow(
             "all-to-all-mean-gain", .allToAll, reported: 59.6, .ratio, .assumed,
-            setting: "4 nodes of 4, 96 x 4 KB to 4 MB, mean of perseus over coupled; counts and sizes assumed",
+            setting:
+                "4 nodes of 4, 96 x 4 KB to 4 MB, mean of perseus over coupled; counts and sizes assumed",
             exception: "as all-to-all-fixed-coupled"
         ) { lab in
             let gains = [4096, 65536, 1 << 20, 4 << 20].map { bytes in
@@ -339,7 +349,8 @@ extension PaperRow {
         },
         PaperRow(
             "all-to-all-coupled-over-collective", .allToAll, reported: 18.7, .ratio, .assumed,
-            setting: "qwen3-30b, 4 nodes of 4, 1,024 tokens, coupled over collective (reported: over NCCL)",
+            setting:
+                "qwen3-30b, 4 nodes of 4, 1,024 tokens, coupled over collective (reported: over NCCL)",
             exception: "as all-to-all-fixed-coupled"
         ) {
             let coupled = Settings.perlmutter(nodes: 4, tokens: 1024, .coupled)
@@ -347,7 +358,8 @@ extension PaperRow {
         },
         PaperRow(
             "all-to-all-collective-over-perseus", .allToAll, reported: 11, .ratio, .assumed,
-            setting: "qwen3-30b, 4 nodes of 4, 1,024 tokens, collective over perseus (reported: NCCL)",
+            setting:
+                "qwen3-30b, 4 nodes of 4, 1,024 tokens, collective over perseus (reported: NCCL)",
             exception: "as all-to-all-fixed-coupled"
         ) {
             let perseus = Settings.perlmutter(nodes: 4, tokens: 1024, .perseus)

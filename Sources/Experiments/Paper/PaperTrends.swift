@@ -9,7 +9,8 @@ extension PaperTrend {
     /// All trends, in the order of the rows that they belong to.
     public static let all: [PaperTrend] = [
         PaperTrend("the fence takes more time on more nodes") {
-            isRising([2, 4, 8].map { [lab = $0] nodes in lab.fenceTime(nodes: nodes, byteCount: 4096) })
+            isRising(
+                [2, 4, 8].map { [lab = $0] nodes in lab.fenceTime(nodes: nodes, byteCount: 4096) })
         },
         PaperTrend("the fence's share falls with the size and stays above 19 % at 4 MB") {
             let shares = [4096, 65536, 1 << 20, 4 << 20].map { [lab = $0] bytes in
@@ -17,7 +18,8 @@ extension PaperTrend {
             }
             return isFalling(shares) && shares[3] > 19
         },
-        PaperTrend("the signal itself takes under 0.2 % of the signalled time, 4 KB, 8 nodes") { lab in
+        PaperTrend("the signal itself takes under 0.2 % of the signalled time, 4 KB, 8 nodes") {
+            lab in
             var unfenced = Settings.puts(nodes: 8, byteCount: 4096, .coupled)
             unfenced.ordering = .providerOrder
             let signals =
@@ -120,7 +122,9 @@ extension PaperTrend {
             exception: "it starts from the uniform gain at 8K, an exception itself and too high here; where it ends is"
                 + " a row of its own"
         ) { gain($0, tokens: 8192, zipf: 1.5) > gain($0, tokens: 8192, zipf: 0) },
-        PaperTrend("models: Qwen3 gains most, then GPT-OSS, then DeepSeek-V3 (best cases, 16 nodes)") {
+        PaperTrend(
+            "models: Qwen3 gains most, then GPT-OSS, then DeepSeek-V3 (best cases, 16 nodes)"
+        ) {
             lab in
             isFalling(
                 ["qwen3-30b", "gpt-oss-120b", "deepseek-v3"].map { model in
