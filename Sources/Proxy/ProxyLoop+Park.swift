@@ -44,11 +44,11 @@ extension ProxyLoop where NIC: ~Copyable {
         if next < 0 { lanes[destination].backlogTail = -1 }
     }
 
-    /// Gives every parked lane that can go on a turn, in the order of their numbers, beginning behind the lane that was
-    /// refused a slot first in the turn before.
+    /// Gives every parked lane that can go on a turn, in the order of their numbers, beginning with the lane that was
+    /// refused a slot first in the turn before, or behind it where it had taken one in that turn.
     ///
-    /// Where slots are short the lanes so get them in rotation; beginning at lane 0 always would send every rank's
-    /// backlog to the same peers first. Of the lanes that wait for a slot of one queue pair, those behind the first
+    /// Where slots are short the lanes so get them in rotation, and none is passed over; beginning at lane 0 always would
+    /// send every rank's backlog to the same peers first. Of the lanes that wait for a slot of one queue pair, those behind the first
     /// that is refused are not asked: nothing frees a slot during a turn. So a turn costs what it can do, however
     /// many lanes wait.
     @inlinable
@@ -70,7 +70,12 @@ extension ProxyLoop where NIC: ~Copyable {
                 let lane = word &* 64 &+ bits.trailingZeroBitCount
                 bits &= bits &- 1
                 if due[word] & (1 << UInt64(lane & 63)) == 0 && isRefused(lane) { continue }
+                let isUnrefused = refusedQueueCount == 0
+                let posted = unrungCount
                 serveLane(lane)
+                if isUnrefused && refusedQueueCount > 0 && unrungCount != posted {
+                    firstServedLane = lane &+ 1 < laneCount ? lane &+ 1 : 0
+                }
                 if stalledLane >= 0 { return }
             }
             mask = ~0
@@ -181,7 +186,7 @@ extension ProxyLoop where NIC: ~Copyable {
         let queue = Int(lanes[lane].queue)
         if refusedTurns[queue] != turn {
             refusedTurns[queue] = turn
-            if refusedQueueCount == 0 { firstServedLane = lane &+ 1 < laneCount ? lane &+ 1 : 0 }
+            if refusedQueueCount == 0 { firstServedLane = lane }
             refusedQueueCount &+= 1
         }
         if full[lane >> 6] & (1 << UInt64(lane & 63)) == 0 {

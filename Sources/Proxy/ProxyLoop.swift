@@ -64,7 +64,8 @@ public struct ProxyStep: BitwiseCopyable, Sendable {
 /// `step` is bounded, never blocks, allocates or reads a clock, and is deterministic given its inputs. A thread
 /// calls it in production and the virtual-time runner calls the same code in simulation. A lane that cannot go
 /// on is parked with its commands in a backlog, and the others proceed; only `drain-all` (and `drain-peer` with
-/// `stallsOnDrain`) stops everything, because that is what it is there to show.
+/// `stallsOnDrain`, and a full queue pair with `stallsWhenFull`) stops everything, because that is what it is there to
+/// show.
 ///
 /// - Threading: one owner. The rings' producers and the NIC are the only other parties, each behind its own ring.
 @frozen
