@@ -139,7 +139,7 @@ final class CauseLog {
             path.stepCount += 1
             switch step.reason {
             case .signal, .completion:
-                index = walk(requests[Int(step.request)], step.reason, &path, &until)
+                index = walk(requests[Int(step.request)], of: index, &path, &until)
             default:
                 guard step.cause >= 0 else {
                     take(&path, \.queueing, &until, since: 0)
@@ -159,17 +159,17 @@ final class CauseLog {
         return path
     }
 
-    /// Back over one request to the step that posted it.
+    /// Back over the request that woke step `index`, to the step that posted it.
     private func walk(
-        _ request: Request, _ reason: Reason, _ path: inout CriticalPath, _ until: inout UInt64
+        _ request: Request, of index: Int32, _ path: inout CriticalPath, _ until: inout UInt64
     ) -> Int32 {
-        let isCompletion = reason == .completion
+        let isCompletion = steps[Int(index)].reason == .completion
         take(&path, isCompletion ? \.drain : \.signal, &until, since: request.sentAt)
         take(&path, \.refill, &until, since: until - min(until, request.refill))
         take(&path, isCompletion ? \.wire : \.signal, &until, since: request.startedAt)
         take(
             &path, request.isFenced ? \.drain : \.queueing, &until, since: request.postedAt)
-        let poster = poster(of: request)
+        let poster = poster(of: request, before: index)
         guard poster >= 0 else {
             take(&path, \.proxy, &until, since: 0)
             return -1
@@ -178,18 +178,19 @@ final class CauseLog {
         return poster
     }
 
-    /// The step that posted a request: the last one of its proxy that began before it, or of the kernel's roles where
-    /// they post.
-    private func poster(of request: Request) -> Int32 {
+    /// The step that posted a request: the last one of its proxy that began before it, or of the kernel's roles and
+    /// the poller where they post. Step `limit`, which it woke, and those after it did not.
+    private func poster(of request: Request, before limit: Int32) -> Int32 {
         let first = Int(request.rank) * roles.perRank
         if !isDirect {
             return stepBefore(
-                request.postedAt, role: first + roles.firstProxy + Int(request.endpoint))
+                request.postedAt, limit: limit,
+                role: first + roles.firstProxy + Int(request.endpoint))
         }
         var best: Int32 = -1
-        for role in [roles.dispatcher] + Array(roles.firstProcessor..<roles.perRank) {
+        for role in [roles.dispatcher] + Array(roles.firstProxy..<roles.perRank) {
             // A step that began when the one before it had posted and ended may be found first.
-            var index = stepBefore(request.postedAt, role: first + role)
+            var index = stepBefore(request.postedAt, limit: limit, role: first + role)
             if index >= 0, !steps[Int(index)].hasPushed, steps[Int(index)].reason == .ownStep {
                 index = steps[Int(index)].cause
             }
@@ -201,12 +202,17 @@ final class CauseLog {
         return best
     }
 
-    private func stepBefore(_ time: UInt64, role: Int) -> Int32 {
+    /// The role's last step that began at `time` or earlier, among the steps below `limit`; -1 when there is none.
+    private func stepBefore(_ time: UInt64, limit: Int32, role: Int) -> Int32 {
         let list = stepsOfRole[role]
         var (low, high) = (0, list.count)
         while low < high {
             let middle = (low + high) / 2
-            if steps[Int(list[middle])].begin <= time { low = middle + 1 } else { high = middle }
+            if list[middle] < limit && steps[Int(list[middle])].begin <= time {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         return low > 0 ? list[low - 1] : -1
     }
