@@ -68,6 +68,8 @@ public struct SchemeOptions: Sendable {
     public var proxyThreads = 1
     /// Run an ordering whose obligation the fabric does not meet.
     public var allowsUnproven = false
+    /// What a refusal of such an ordering adds: how to run it all the same, where there is a way.
+    public var unprovenHint: String?
     public var seed: UInt64 = 0
     /// Rounds that earlier layers have used (see `LayerProgram.firstRound`).
     public var firstRound = 0
@@ -101,8 +103,8 @@ public struct SchemeSetup: Sendable {
         guard isProven || options.allowsUnproven else {
             throw PerseusError(
                 .badInput,
-                "scheme \(scheme.rawValue) on \(profile.name): \(reason); --unproven runs it all the same"
-            )
+                "scheme \(scheme.rawValue) on \(profile.name): \(reason)"
+                    + (options.unprovenHint.map { "; \($0)" } ?? ""))
         }
         self.ordering = ordering
         self.isProven = isProven

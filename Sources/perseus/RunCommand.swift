@@ -112,6 +112,7 @@ struct RunCommand {
         settings.options.combineGroupSize = options.combineGroupSize
         settings.options.proxyThreads = options.proxyThreadCount
         settings.options.allowsUnproven = options.allowsUnproven
+        settings.options.unprovenHint = "--unproven runs it all the same"
         settings.options.seed = options.seed
         settings.options.deadlineNanoseconds = UInt64(options.deadlineMilliseconds) * 1_000_000
         settings.faults = faults
