@@ -145,7 +145,11 @@ let package = Package(
             ]),
         swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives", "PerseusSoftNIC"]),
         swiftTests(
-            "Experiments", ["PerseusExperiments", "PerseusPrimitives"], data: ["Golden"]),
+            "Experiments",
+            [
+                "PerseusExperiments", "PerseusRunners", "PerseusProxy", "PerseusSoftNIC",
+                "PerseusPrimitives",
+            ], data: ["Golden"]),
         swiftTests(
             "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),
         // Depends on the executable so that it is built; the tests start it as a person would.

@@ -19,8 +19,9 @@ public struct LayerMeasure: Sendable {
 
 /// Modelled measurements by point.
 ///
-/// A formula over points is evaluated twice: once to learn which points it asks for, and, after those have been run in
-/// parallel, once for its value. So formulas are written as if every point were known.
+/// A formula over points is evaluated to learn which points it asks for, and, after those have been run in parallel,
+/// again, until it asks for nothing new. So formulas are written as if every point were known; one that asks for all of
+/// its points at once lets them run at once.
 /// - Threading: one thread asks; points run on several.
 public final class Laboratory {
     /// Profiles by the name that points use.
@@ -28,8 +29,9 @@ public final class Laboratory {
     private let threads: Int
     private var layers: [LayerPoint: LayerMeasure] = [:]
     private var puts: [PutSignalPoint: Double] = [:]
-    private var wantedLayers: Set<LayerPoint> = []
-    private var wantedPuts: Set<PutSignalPoint> = []
+    /// Asked for and not run yet.
+    private(set) var wantedLayers: Set<LayerPoint> = []
+    private(set) var wantedPuts: Set<PutSignalPoint> = []
 
     /// Called after each point with the number done and the number wanted.
     public var progress: (@Sendable (Int, Int) -> Void)?
@@ -61,9 +63,11 @@ public final class Laboratory {
 
     /// Evaluates `formula` with every point that it asks for.
     public func evaluate<Value>(_ formula: (Laboratory) -> Value) throws -> Value {
-        _ = formula(self)
-        try runWanted()
-        return formula(self)
+        while true {
+            let value = formula(self)
+            if wantedLayers.isEmpty && wantedPuts.isEmpty { return value }
+            try runWanted()
+        }
     }
 
     private enum Job: Sendable {

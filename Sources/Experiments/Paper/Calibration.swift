@@ -62,20 +62,36 @@ public enum Calibration {
         for profile in profiles {
             let terms = terms.filter { $0.profile == profile.name }
             guard !terms.isEmpty else { continue }
-            var fit = ProfileFit(profile: profile, terms: terms, makeLaboratory: makeLaboratory)
-            try fit.run { round, error in report(profile.name, round, error) }
-            results += fit.results
+            results += try fit(
+                profile,
+                terms: terms.map { term in
+                    (PaperRow.all.first { $0.name == term.row }!, term.parameter)
+                }, makeLaboratory: makeLaboratory
+            ) { round, error in report(profile.name, round, error) }
         }
         return results
+    }
+
+    /// Fits one parameter of `profile` for each of the rows.
+    static func fit(
+        _ profile: Profile, terms: [(row: PaperRow, parameter: String)],
+        makeLaboratory: @escaping ([Profile]) -> Laboratory, report: (Int, Double) -> Void
+    ) throws -> [CalibrationResult] {
+        var fit = ProfileFit(
+            profile: profile, rows: terms.map(\.row),
+            parameters: terms.map { ProfileParameter.named($0.parameter)! },
+            makeLaboratory: makeLaboratory)
+        try fit.run(report)
+        return fit.results
     }
 }
 
 /// Gauss-Newton in the logarithms of parameters and rows; a step that makes things worse is halved.
 private struct ProfileFit {
     let profile: Profile
-    let terms: [CalibrationTerm]
     let makeLaboratory: ([Profile]) -> Laboratory
     private let rows: [PaperRow]
+    /// [row]: the parameter that it decides.
     private let parameters: [ProfileParameter]
     private var values: [Double]
     private var ours: [Double] = []
@@ -90,13 +106,13 @@ private struct ProfileFit {
     private static let tolerance = 0.025
 
     init(
-        profile: Profile, terms: [CalibrationTerm], makeLaboratory: @escaping ([Profile]) -> Laboratory
+        profile: Profile, rows: [PaperRow], parameters: [ProfileParameter],
+        makeLaboratory: @escaping ([Profile]) -> Laboratory
     ) {
         self.profile = profile
-        self.terms = terms
+        self.rows = rows
+        self.parameters = parameters
         self.makeLaboratory = makeLaboratory
-        rows = terms.map { term in PaperRow.all.first { $0.name == term.row }! }
-        parameters = terms.map { ProfileParameter.named($0.parameter)! }
         values = parameters.map { $0.number(in: profile) }
     }
 
@@ -165,7 +181,7 @@ private struct ProfileFit {
         for (parameter, value) in zip(parameters, values) {
             parameter.setNumber(value, in: &fitted)
         }
-        return terms.indices.map { index in
+        return rows.indices.map { index in
             CalibrationResult(
                 row: rows[index].name, profile: profile.name, parameter: parameters[index].key,
                 before: parameters[index].number(in: profile), after: values[index],
@@ -184,7 +200,9 @@ private struct ProfileFit {
             guard abs(matrix[pivot][pivot]) > 1e-6 else { continue }
             for row in 0..<count where row != pivot {
                 let factor = matrix[row][pivot] / matrix[pivot][pivot]
-                for column in pivot...count { matrix[row][column] -= factor * matrix[pivot][column] }
+                for column in pivot...count {
+                    matrix[row][column] -= factor * matrix[pivot][column]
+                }
             }
         }
         return (0..<count).map {

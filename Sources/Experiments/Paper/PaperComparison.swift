@@ -41,9 +41,17 @@ public struct PaperComparison: Sendable {
                         reported: row.reported, ours: ours, ratio: ours / row.reported,
                         kind: row.kind, setting: row.setting, exception: row.exception)
                 },
-                PaperTrend.all.map { TrendResult(trend: $0.name, pass: $0.holds(lab), exception: $0.exception) }
+                PaperTrend.all.map {
+                    TrendResult(trend: $0.name, pass: $0.holds(lab), exception: $0.exception)
+                }
             )
         }
+    }
+
+    /// Results that are there already.
+    init(results: [PaperResult], trends: [TrendResult]) {
+        self.results = results
+        self.trends = trends
     }
 
     /// Rows that agreement is claimed for and that nothing was fitted to.
