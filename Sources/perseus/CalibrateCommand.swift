@@ -14,7 +14,8 @@ struct CalibrateContext: Codable, Equatable, Sendable {
 
 func executeCalibrate(_ options: PaperOptions) throws {
     let threads = options.threadCount
-    var text = "one parameter for each number; everything else that the paper reports is a prediction\n"
+    var text =
+        "one parameter for each number; everything else that the paper reports is a prediction\n"
     let results = try Calibration.fit(Profile.builtIn) {
         makeLaboratory(profiles: $0, threads: threads)
     } report: { profile, round, error in

@@ -118,7 +118,9 @@ private func text(of explanation: Explanation, _ profile: Profile) -> String {
     }
     if !explanation.refused.isEmpty {
         text += "\nnot possible here\n"
-        text += explanation.refused.map { wrapped("  \($0)") + "\n" }.joined()
+        text += explanation.refused.map {
+            "  " + wrapped($0, width: 98).replacing("\n", with: "\n  ") + "\n"
+        }.joined()
     }
     return text
 }

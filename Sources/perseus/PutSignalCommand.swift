@@ -55,7 +55,8 @@ private struct PutSignalCommand {
         if let path = options.jsonPath {
             try writeJSON(
                 Report(
-                    command: "bench put-signal", context: MachineContext(), results: results), to: path)
+                    command: "bench put-signal", context: MachineContext(), results: results),
+                to: path)
         }
     }
 

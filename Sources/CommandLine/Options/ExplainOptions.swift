@@ -89,6 +89,9 @@ enum ExplainDeclaration {
                 purpose: "Why the vanilla layer is slow on 8 nodes:",
                 line: "perseus simulate explain"),
             CommandExample(
+                purpose: "The same with the paper's system, as JSON:",
+                line: "perseus simulate explain --scheme perseus --json why.json"),
+            CommandExample(
                 purpose: "What is left with ours, on a cluster of your own:",
                 line: "perseus simulate explain --scheme perseus-plus --profile my.profile"),
         ])

@@ -56,6 +56,9 @@ enum PaperDeclaration {
                 purpose: "With its figures:", line: "perseus simulate paper --plots figures"),
             CommandExample(
                 purpose: "Kept as JSON:", line: "perseus simulate paper --json paper.json"),
+            CommandExample(
+                purpose: "On one core, beside other work:",
+                line: "perseus simulate paper --threads 1"),
         ])
 
     static let calibration = CommandDeclaration(
@@ -68,6 +71,12 @@ enum PaperDeclaration {
             OptionGroup(title: "Options", entries: [threads.entry, CommonOptions.json.entry])
         ],
         examples: [
-            CommandExample(purpose: "Redo the fit:", line: "perseus simulate calibrate")
+            CommandExample(purpose: "Redo the fit:", line: "perseus simulate calibrate"),
+            CommandExample(
+                purpose: "With exact values, as JSON:",
+                line: "perseus simulate calibrate --json fit.json"),
+            CommandExample(
+                purpose: "On one core, beside other work:",
+                line: "perseus simulate calibrate --threads 1"),
         ])
 }

@@ -65,9 +65,6 @@ enum SimulateDeclaration {
                 purpose: "Replay one of them:",
                 line: "perseus simulate seeds --seed 0x9f3c --count 1"),
             CommandExample(
-                purpose: "Search for an hour, or until something breaks:",
-                line: "perseus simulate seeds --seconds 3600 --first-failure"),
-            CommandExample(
                 purpose: "A cluster's numbers:",
                 line: "perseus simulate profile --profile h100-connectx7"),
         ])
