@@ -19,12 +19,18 @@ public struct PerseusError: Error, Equatable, CustomStringConvertible, Sendable 
 
     public let kind: Kind
     /// One line (a stuck report may add more), without a final full stop or newline.
-    public let message: String
+    public let reason: String
+    /// What a person at this command line may do about it.
+    public let hint: String?
 
-    public init(_ kind: Kind, _ message: String) {
+    public init(_ kind: Kind, _ reason: String, hint: String? = nil) {
         self.kind = kind
-        self.message = message
+        self.reason = reason
+        self.hint = hint
     }
+
+    /// Reason and hint.
+    public var message: String { hint.map { "\(reason); \($0)" } ?? reason }
 
     public var description: String { message }
 }

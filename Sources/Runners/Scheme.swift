@@ -103,8 +103,8 @@ public struct SchemeSetup: Sendable {
         guard isProven || options.allowsUnproven else {
             throw PerseusError(
                 .badInput,
-                "scheme \(scheme.rawValue) on \(profile.name): \(reason)"
-                    + (options.unprovenHint.map { "; \($0)" } ?? ""))
+                "scheme \(scheme.rawValue) on \(profile.name): \(reason)",
+                hint: options.unprovenHint)
         }
         self.ordering = ordering
         self.isProven = isProven
@@ -199,8 +199,8 @@ extension SignalOrdering {
             throw PerseusError(
                 .badInput,
                 "ordering \(rawValue): 32-bit immediates cannot name \(words) signal words,"
-                    + " \(layout.data_byte_count) bytes per rank or messages of \(messageByteCount) bytes; \(hint)"
-            )
+                    + " \(layout.data_byte_count) bytes per rank or messages of \(messageByteCount) bytes",
+                hint: hint)
         }
     }
 }
