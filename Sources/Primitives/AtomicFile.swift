@@ -19,7 +19,7 @@ public enum AtomicFile {
             while let start = rest.baseAddress, !rest.isEmpty {
                 let written = systemWrite(descriptor, start, rest.count)
                 if written < 0 && errno == EINTR { continue }
-                guard written > 0 else { throw failure(path, errno) }
+                guard written > 0 else { throw .unwritable(path, errno) }
                 rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(written))
             }
         }
@@ -55,7 +55,7 @@ public enum AtomicFile {
             return try fill(&output)
         }
         switch destination(of: path) {
-        case .directory: throw failure(path, EISDIR)
+        case .directory: throw .unwritable(path, EISDIR)
         case .special: try fillInPlace(path, systemWrite, fill)
         case .file(let resolved): try replace(resolved, shownAs: path, systemWrite, fill)
         }
@@ -86,7 +86,7 @@ public enum AtomicFile {
         _ fill: (inout Output) throws(PerseusError) -> Void
     ) throws(PerseusError) {
         let descriptor = open(path, O_WRONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure(path, errno) }
+        guard descriptor >= 0 else { throw .unwritable(path, errno) }
         defer { close(descriptor) }
         var output = Output(descriptor: descriptor, path: path, systemWrite: systemWrite)
         try fill(&output)
@@ -98,13 +98,13 @@ public enum AtomicFile {
     ) throws(PerseusError) {
         let temporary = "\(path).\(getpid()).tmp"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw failure(shownPath, errno) }
+        guard descriptor >= 0 else { throw .unwritable(shownPath, errno) }
         do throws(PerseusError) {
             var output = Output(
                 descriptor: descriptor, path: shownPath, systemWrite: systemWrite)
             try fill(&output)
             // A rename may reach the disk before the bytes do: they must be there first.
-            guard fsync(descriptor) == 0 else { throw failure(shownPath, errno) }
+            guard fsync(descriptor) == 0 else { throw .unwritable(shownPath, errno) }
         } catch {
             close(descriptor)
             unlink(temporary)
@@ -114,16 +114,18 @@ public enum AtomicFile {
         guard wasClosed, rename(temporary, path) == 0 else {
             let code = errno
             unlink(temporary)
-            throw failure(shownPath, code)
+            throw .unwritable(shownPath, code)
         }
     }
 }
 
-/// `cannot write results/a.json: No such file or directory`.
-private func failure(_ path: String, _ code: CInt) -> PerseusError {
-    let isFaultOfPath = [ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ENAMETOOLONG, ELOOP, EROFS]
-        .contains(code)
-    return PerseusError(
-        isFaultOfPath ? .badInput : .environment,
-        "cannot write \(path): \(String(cString: strerror(code)))")
+extension PerseusError {
+    /// `cannot write results/a.json: No such file or directory`.
+    public static func unwritable(_ path: String, _ code: CInt) -> PerseusError {
+        let isFaultOfPath = [ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ENAMETOOLONG, ELOOP, EROFS]
+            .contains(code)
+        return PerseusError(
+            isFaultOfPath ? .badInput : .environment,
+            "cannot write \(path): \(String(cString: strerror(code)))")
+    }
 }
