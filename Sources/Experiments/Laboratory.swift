@@ -75,12 +75,10 @@ public final class Laboratory {
         case put(PutSignalPoint)
 
         /// Large jobs first, so that the threads end together.
-        var size: Int {
+        var size: Double {
             switch self {
-            case .layer(let point):
-                let ranks = point.nodes * point.ranksPerNode
-                return ranks * (point.tokens + 256 * ranks)
-            case .put(let point): return point.nodes * point.ranksPerNode * point.concurrency
+            case .layer(let point): point.work
+            case .put(let point): Double(point.nodes * point.ranksPerNode * point.concurrency)
             }
         }
     }
