@@ -15,6 +15,7 @@ public enum Invocation: Equatable, Sendable {
     case simulatePaper(PaperOptions)
     case simulateCalibrate(PaperOptions)
     case simulateExplain(ExplainOptions)
+    case simulateSweep(SweepOptions)
     case simulateProfile(ProfileOptions)
     case doctor(DoctorOptions)
 
@@ -47,6 +48,7 @@ public enum Invocation: Equatable, Sendable {
         case PaperDeclaration.command.path: .simulatePaper(try PaperOptions(given))
         case ExplainDeclaration.command.path: .simulateExplain(try ExplainOptions(given))
         case PaperDeclaration.calibration.path: .simulateCalibrate(try PaperOptions(given))
+        case SweepDeclaration.command.path: .simulateSweep(try SweepOptions(given))
         case ProfileDeclaration.command.path: .simulateProfile(try ProfileOptions(given))
         default: .bench(try BenchOptions(given))
         }

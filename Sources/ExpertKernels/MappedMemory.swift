@@ -62,8 +62,8 @@ public func availableMemory() -> Int {
 /// What the stacks and the allocators' arenas of threads that start later reserve without using it.
 private let reservedAddressSpace = 128 << 20
 
-/// The limit of this process's address space less what is mapped.
-private func availableAddressSpace() -> Int {
+/// The limit of this process's address space (`ulimit -v`) less what is mapped.
+public func availableAddressSpace() -> Int {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
         limit.rlim_cur != rlim_t.max,

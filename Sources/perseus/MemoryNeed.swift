@@ -45,16 +45,20 @@ struct MemoryNeed {
             * Double(model.expertCount * model.intermediate + model.sharedIntermediate)
     }
 
+    var byteCount: Int { Int(min(parts.reduce(0.0) { $0 + $1.byteCount }, 1e18)) }
+
     /// - Errors: `environment` with the needs, largest first.
-    func require(available: Int) throws(PerseusError) {
-        let total = parts.reduce(0.0) { $0 + $1.byteCount }
-        guard total > Double(available) else { return }
+    func require(
+        available: Int,
+        hint: String = "try fewer tokens or ranks, a smaller model, or --compute modelled"
+    ) throws(PerseusError) {
+        guard byteCount > available else { return }
         let list = parts.sorted { $0.byteCount > $1.byteCount }.filter { $0.byteCount >= 1e6 }
             .map { "\($0.name) \(Self.text($0.byteCount))" }.joined(separator: ", ")
         throw PerseusError(
             .environment,
-            "needs \(Self.text(total)) of memory, \(Self.text(Double(available))) available (\(list));"
-                + " try fewer tokens or ranks, a smaller model, or --compute modelled")
+            "needs \(Quantity.bytes(byteCount)) of memory, \(Quantity.bytes(available)) available"
+                + " (\(list))", hint: hint)
     }
 
     private static func text(_ byteCount: Double) -> String {

@@ -34,6 +34,7 @@ struct Perseus {
         case .simulatePaper(let options): try executePaper(options)
         case .simulateCalibrate(let options): try executeCalibrate(options)
         case .simulateExplain(let options): try executeExplain(options)
+        case .simulateSweep(let options): try executeSweep(options)
         case .simulateProfile(let options): try executeProfile(options)
         case .doctor(let options): try executeDoctor(options)
         }

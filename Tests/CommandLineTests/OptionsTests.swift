@@ -185,3 +185,67 @@ private func refusal(_ words: String...) -> String {
         }
     }
 }
+
+@Suite struct SweepOptionsTests {
+    private func sweep(_ words: String...) throws -> SweepOptions {
+        guard
+            case .simulateSweep(let options) = try Invocation.parse(["simulate", "sweep"] + words)
+        else { throw PerseusError(.badInput, "another command") }
+        return options
+    }
+
+    private func refusal(_ words: String...) -> String {
+        do {
+            _ = try Invocation.parse(["simulate", "sweep"] + words)
+            return "accepted"
+        } catch {
+            return String(error.message.dropFirst("perseus simulate sweep: ".count))
+        }
+    }
+
+    @Test func defaultsAreTheDocumentedOnes() throws {
+        let options = try sweep()
+        #expect(options.profiles == ["perlmutter-slingshot11"])
+        #expect(options.models == ["qwen3-30b"])
+        #expect(options.nodes == [2, 4, 8] && options.ranksPerNode == [4])
+        #expect(options.tokens == [1024] && options.schemes == KnownNames.schemes)
+        #expect(options.orderings == nil && options.groupSizes == nil)
+        #expect(options.proxyThreads == [1] && options.zipfExponents == [0])
+        #expect(options.seed == 1 && options.threadCount == nil && options.outputPath == nil)
+        #expect(try sweep("--output", "-").outputPath == nil)
+    }
+
+    @Test func everyOptionReachesItsProperty() throws {
+        let options = try sweep(
+            "--profile", "ideal,./my.profile", "--model", "all", "--nodes", "16,1",
+            "--ranks-per-node", "8,2", "--tokens", "0,5", "--scheme", "perseus,coupled",
+            "--ordering", "drain-all,atomic", "--group-size", "1,2", "--proxy-threads", "4,1",
+            "--zipf", "0.5,0", "--seed", "0x10", "--threads", "3", "--output", "s.jsonl")
+        #expect(options.profiles == ["ideal", "./my.profile"])
+        #expect(options.models == KnownNames.models)
+        #expect(options.nodes == [16, 1] && options.ranksPerNode == [8, 2])
+        #expect(options.tokens == [0, 5] && options.schemes == ["perseus", "coupled"])
+        #expect(options.orderings == ["drain-all", "atomic"])
+        #expect(options.groupSizes == [1, 2] && options.proxyThreads == [4, 1])
+        #expect(options.zipfExponents == [0.5, 0])
+        #expect(options.seed == 16 && options.threadCount == 3)
+        #expect(options.outputPath == "s.jsonl")
+    }
+
+    @Test func aValueOfAnAxisIsRefusedByItself() {
+        #expect(refusal("--nodes", "4,2,4") == "--nodes 4,2,4: 4 stands twice")
+        #expect(refusal("--zipf", "1,1.0") == "--zipf 1,1.0: 1.0 stands twice")
+        #expect(refusal("--nodes", "4,0") == "--nodes 4,0: must be 1 to 16384")
+        #expect(refusal("--tokens", "4,") == "--tokens 4,: a number is missing")
+        #expect(refusal("--zipf", "-1") == "--zipf -1: must be a number, 0 or more")
+        #expect(
+            refusal("--model", "qwen3") == "--model qwen3: unknown model qwen3;"
+                + " did you mean qwen3-30b?")
+        #expect(
+            refusal("--ordering", "none") == "--ordering none: unknown ordering none; known are "
+                + KnownNames.orderings.joined(separator: ", "))
+        #expect(
+            refusal("--profile", "ideal,elephant").hasPrefix(
+                "--profile ideal,elephant: unknown profile elephant; known are perlmutter"))
+    }
+}

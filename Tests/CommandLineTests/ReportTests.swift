@@ -187,6 +187,18 @@ private final class TemporaryDirectory {
                 == ["\r\u{1B}[Kseeds 1 of 200 (0%)", "\r\u{1B}[Kseeds 3", "\r\u{1B}[K"])
     }
 
+    @Test func barsShowWhatIsDoneAndWhatMayBeLeft() {
+        for (done, share, seconds, text) in [
+            (0, 0.0, 0.0, "[--------------------] 0 of 96, 0:00"),
+            (1, 0.25, 20.4, "[--------------------] 1 of 96, 0:20, about 1:01 left"),
+            (48, 0.5, 3661, "[##########----------] 48 of 96, 1:01:01, about 1:01:01 left"),
+            (96, 1, 59.6, "[####################] 96 of 96, 1:00, about 0:00 left"),
+        ] {
+            let bar = ProgressBar(done: done, total: 96, share: share, elapsedSeconds: seconds)
+            #expect(bar.text == text)
+        }
+    }
+
     @Test func errorLinesNameTheirCommandOnce() {
         #expect(
             errorLine(PerseusError(.environment, "no device"), command: "perseus run")
@@ -194,5 +206,8 @@ private final class TemporaryDirectory {
         #expect(
             errorLine(PerseusError(.badInput, "perseus run: no"), command: "perseus run")
                 == "perseus run: no")
+        #expect(
+            errorLine(PerseusError(.badInput, "no", hint: "try yes"), command: "perseus run")
+                == "perseus run: no; try yes")
     }
 }

@@ -43,15 +43,25 @@ final class Workplace {
     // MARK: Running
 
     /// Runs `perseus` with `arguments` in this folder.
+    ///
+    /// - Parameter interruption: once true, the process gets the SIGINT of a person's Ctrl-C.
+    func perseus(
+        _ arguments: [String], limitSeconds: Double = 60, interruptedWhen interruption: () -> Bool
+    ) throws -> Ended {
+        try run(
+            [try Self.binary()] + arguments, limitSeconds: limitSeconds,
+            interruptedWhen: interruption)
+    }
+
     func perseus(_ arguments: [String], limitSeconds: Double = 60) throws -> Ended {
-        try run([try Self.binary()] + arguments, limitSeconds: limitSeconds)
+        try perseus(arguments, limitSeconds: limitSeconds, interruptedWhen: { false })
     }
 
     /// Runs a line of shell, in which `$PERSEUS` is the binary.
     func shell(_ line: String, limitSeconds: Double = 60) throws -> Ended {
         try run(
             ["/bin/sh", "-c", "PERSEUS='\(try Self.binary())'\n" + line],
-            limitSeconds: limitSeconds)
+            limitSeconds: limitSeconds, interruptedWhen: { false })
     }
 
     /// Beside the test bundle, or in the debug build of this checkout.
@@ -71,17 +81,24 @@ final class Workplace {
     private struct MissingBinary: Error { let candidates: [String] }
 
     /// Files instead of pipes: nothing blocks, however much is said.
-    private func run(_ words: [String], limitSeconds: Double) throws -> Ended {
+    private func run(
+        _ words: [String], limitSeconds: Double, interruptedWhen interruption: () -> Bool
+    ) throws -> Ended {
         let capture = try Capture()
         let start = Date()
         let process = try spawn(words, capture)
         var waitStatus: Int32 = 0
         var status: Int32?
+        var isInterrupted = false
         while -start.timeIntervalSinceNow < limitSeconds {
             if waitpid(process, &waitStatus, WNOHANG) == process {
                 let signal = waitStatus & 0x7F
                 status = signal == 0 ? (waitStatus >> 8) & 0xFF : 128 + signal
                 break
+            }
+            if !isInterrupted && interruption() {
+                isInterrupted = true
+                kill(process, SIGINT)
             }
             usleep(2000)
         }

@@ -178,6 +178,28 @@ extension ValueFormat where Value == [Int] {
     }
 }
 
+extension ValueFormat {
+    /// Distinct values of `element`, separated by commas.
+    static func distinct<Element: Hashable>(_ element: ValueFormat<Element>) -> ValueFormat
+    where Value == [Element] {
+        let one = element.placeholder
+        return ValueFormat(placeholder: "\(one)[,\(one)...]") { text throws(ValueRefusal) in
+            var values: [Element] = []
+            var seen: Set<Element> = []
+            for part in commaParts(text) {
+                let value = try element.read(part)
+                guard seen.insert(value).inserted else {
+                    throw ValueRefusal("\(part) stands twice")
+                }
+                values.append(value)
+            }
+            return values
+        } show: {
+            $0.map(element.show).joined(separator: ",")
+        }
+    }
+}
+
 private func commaParts(_ text: String) -> [String] {
     text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
 }

@@ -56,7 +56,7 @@ enum SimulateDeclaration {
             + "another NIC model, and the profiles that it takes its times from.",
         subcommands: [
             PaperDeclaration.command, PaperDeclaration.calibration, ExplainDeclaration.command,
-            seeds, ProfileDeclaration.command,
+            SweepDeclaration.command, seeds, ProfileDeclaration.command,
         ],
         examples: [
             CommandExample(

@@ -9,6 +9,15 @@ public enum Quantity {
         scaled(Double(nanoseconds), step: 1000, units: ["ns", "us", "ms", "s"])
     }
 
+    /// `0:07`, `12:30`, `100:00:05`: minutes and seconds, and hours where there are some.
+    public static func clock(_ seconds: Double) -> String {
+        let whole = Int(min(max(seconds, 0), 1e15).rounded())
+        let (hours, minutes) = (whole / 3600, whole / 60 % 60)
+        let tail = String(format: "%02d", whole % 60)
+        return hours > 0
+            ? "\(hours):" + String(format: "%02d", minutes) + ":\(tail)" : "\(minutes):\(tail)"
+    }
+
     /// `512 B`, `1.50 KiB`, `2.00 GiB`: three significant digits.
     public static func bytes(_ count: Int) -> String {
         scaled(Double(count), step: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB"])
