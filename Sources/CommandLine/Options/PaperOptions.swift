@@ -28,7 +28,8 @@ enum PaperDeclaration {
 
     static let beyond = CommandFlag(
         "beyond",
-        help: "Also what each part of perseus-plus buys over the paper's system, at 2 to 256 nodes; "
+        help:
+            "Also what each part of perseus-plus buys over the paper's system, at 2 to 256 nodes; "
             + "takes a minute or two more.")
 
     static let plots = CommandOption(

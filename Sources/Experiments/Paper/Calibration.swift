@@ -41,6 +41,10 @@ public enum Calibration {
         term("ibrc-alpha", PaperSettings.infiniBand, "gpu.layer"),
     ]
 
+    /// Error of the logarithm at which a row counts as hit: what a reported number with two digits says, and what a model
+    /// that moves in steps can hit.
+    static let tolerance = 0.025
+
     private static func term(_ row: String, _ profile: String, _ parameter: String)
         -> CalibrationTerm
     {
@@ -102,8 +106,6 @@ private struct ProfileFit {
     private static let probe = 0.08
     /// Most that one round changes a parameter, in the logarithm.
     private static let longestStep = 0.4
-    /// What a reported number with two digits says, and what a model that moves in steps can hit.
-    private static let tolerance = 0.025
 
     init(
         profile: Profile, rows: [PaperRow], parameters: [ProfileParameter],
@@ -153,7 +155,7 @@ private struct ProfileFit {
     }
 
     private func isGoodEnough(_ errors: [Double]) -> Bool {
-        errors.allSatisfy { abs($0) < Self.tolerance }
+        errors.allSatisfy { abs($0) < Calibration.tolerance }
     }
 
     private func squares(_ errors: [Double]) -> Double { errors.reduce(0) { $0 + $1 * $1 } }

@@ -70,7 +70,8 @@ extension PaperTrend {
         },
         PaperTrend(
             "the default group is within 2 % of the best, perseus, 1K tokens",
-            exception: "groups of 28 transfers are a few percent better here: four dispatch fences instead of 28"
+            exception:
+                "groups of 28 transfers are a few percent better here: four dispatch fences instead of 28"
         ) { isDefaultGroupGood($0, tokens: [1024]) },
         PaperTrend("libfabric: the gain falls with the tokens") { lab in
             isFalling(
@@ -119,7 +120,8 @@ extension PaperTrend {
         },
         PaperTrend(
             "skew: the gain rises at 8K tokens",
-            exception: "it starts from the uniform gain at 8K, an exception itself and too high here; where it ends is"
+            exception:
+                "it starts from the uniform gain at 8K, an exception itself and too high here; where it ends is"
                 + " a row of its own"
         ) { gain($0, tokens: 8192, zipf: 1.5) > gain($0, tokens: 8192, zipf: 0) },
         PaperTrend(
