@@ -39,7 +39,7 @@ private func layerNanoseconds(_ report: [String: Any]) throws -> Int {
         let context = try #require(report["context"] as? [String: Any])
         #expect(context["profile"] as? String == "slow")
         let values = try #require(context["profileValues"] as? [String: String])
-        #expect(values["nic.latency"] == "80 us" && values["proxy.put"] == "1250 ns")
+        #expect(values["nic.latency"] == "80 us" && values["proxy.put"] == "1260 ns")
         let baseContext = try #require(base["context"] as? [String: Any])
         #expect(baseContext["profileValues"] == nil)
     }

@@ -108,15 +108,15 @@ extension Workplace {
         }
         let lines = try place.lines("s")
         #expect(lines.count == 16 && lines[0]["failure"] == nil)
-        #expect((lines[8]["failure"] as? String)?.contains("did not finish") == true)
+        #expect((lines[10]["failure"] as? String)?.contains("did not finish") == true)
     }
 }
 
 @Suite struct SweepResumeTests {
     /// Long enough that an interruption comes before its end.
     private let words = [
-        "simulate", "sweep", "--nodes", "2,3,4,5,6", "--ranks-per-node", "1", "--tokens",
-        "1,2,3,4,5,6", "--scheme", "all", "--threads", "2",
+        "simulate", "sweep", "--nodes", "8,9,10,11,12", "--ranks-per-node", "1", "--tokens",
+        "32,33,34,35,36,37", "--scheme", "all", "--threads", "2",
     ]
 
     @Test func anInterruptedSweepGoesOn() throws {

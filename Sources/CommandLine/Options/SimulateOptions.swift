@@ -62,8 +62,7 @@ enum SimulateDeclaration {
             CommandExample(
                 purpose: "Two hundred random scenarios:", line: "perseus simulate seeds"),
             CommandExample(
-                purpose: "Replay one of them:",
-                line: "perseus simulate seeds --seed 0x9f3c --count 1"),
+                purpose: "Where the time of a layer goes:", line: "perseus simulate explain"),
             CommandExample(
                 purpose: "A cluster's numbers:",
                 line: "perseus simulate profile --profile h100-connectx7"),
