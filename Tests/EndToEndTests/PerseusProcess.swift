@@ -118,6 +118,18 @@ final class Workplace {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, capture.outputPath, O_WRONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 2, capture.errorPath, O_WRONLY, 0)
+        // A test's thread may have signals blocked, and a script's background job ignores some: a person's shell does not.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigaddset(&signals, SIGINT)
+        sigaddset(&signals, SIGTERM)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(
+            &attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
         let inFolder = ["/bin/sh", "-c", #"cd "$0" && exec "$@""#, path] + words
         var arguments = inFolder.map { strdup($0) } + [nil]
         // A crash shall be a status, not a page of registers.
@@ -126,7 +138,7 @@ final class Workplace {
             + [strdup("SWIFT_BACKTRACE=enable=no"), nil]
         defer { for text in arguments + variables { free(text) } }
         var process = pid_t()
-        let code = posix_spawn(&process, "/bin/sh", &actions, nil, &arguments, &variables)
+        let code = posix_spawn(&process, "/bin/sh", &actions, &attributes, &arguments, &variables)
         guard code == 0 else { throw POSIXError(POSIXErrorCode(rawValue: code) ?? .EIO) }
         return process
     }

@@ -57,9 +57,6 @@ enum PaperDeclaration {
                 purpose: "With its figures:", line: "perseus simulate paper --plots figures"),
             CommandExample(
                 purpose: "Kept as JSON:", line: "perseus simulate paper --json paper.json"),
-            CommandExample(
-                purpose: "On one core, beside other work:",
-                line: "perseus simulate paper --threads 1"),
         ])
 
     static let calibration = CommandDeclaration(
