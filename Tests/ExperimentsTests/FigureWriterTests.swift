@@ -24,10 +24,20 @@ private final class Folder {
     }
 
     /// A program called gnuplot that runs `lines` of shell.
+    ///
+    /// Another process writes it: a file that this one has open for writing, a neighbouring test's child may have open too,
+    /// and then nobody can execute it.
     func addGnuplot(_ lines: String) throws {
-        let program = "\(path)/gnuplot"
-        try "#!/bin/sh\n\(lines)\n".write(toFile: program, atomically: true, encoding: .utf8)
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program)
+        let writer = Process()
+        writer.executableURL = URL(fileURLWithPath: "/bin/sh")
+        writer.arguments = [
+            "-c",
+            #"printf '#!/bin/sh\n%s\n' "$2" > "$1.new" && chmod 755 "$1.new" && mv "$1.new" "$1""#,
+            "sh", "\(path)/gnuplot", lines,
+        ]
+        try writer.run()
+        writer.waitUntilExit()
+        #expect(writer.terminationStatus == 0)
     }
 
     func bytes(_ name: String) throws -> [UInt8] {
