@@ -215,6 +215,8 @@ final class VirtualTimeRunner<K: Kernel> {
         if step.isBlocked != isBlocked[index] {
             isBlocked[index] = step.isBlocked
             ranks[rank].blockedCount += step.isBlocked ? 1 : -1
+            // Who found room leaves the rest of it to the next one.
+            if !step.isBlocked && ranks[rank].blockedCount > 0 { wakeBlockedRoles(rank, at: end) }
         }
         causes?.endStep(at: end, work: step.work, hasPushed: step.hasPushed)
     }
@@ -325,11 +327,19 @@ final class VirtualTimeRunner<K: Kernel> {
     }
 
     /// Rings have room again.
+    ///
+    /// Where all wait for one ring, the first one tries, and wakes the next when it got through: a step in vain for each
+    /// role and command would make the work of a run grow with the processors.
     private func wakeBlockedRoles(_ rank: Int, at now: UInt64) {
         let first = rank &* roles.perRank
-        if isBlocked[first &+ roles.dispatcher] { wake(rank, roles.dispatcher, at: now, .room) }
+        let shareOneRing = transport.proxyThreads == 1 && !isDirect
+        if isBlocked[first &+ roles.dispatcher] {
+            wake(rank, roles.dispatcher, at: now, .room)
+            if shareOneRing { return }
+        }
         for role in roles.firstProcessor..<roles.perRank where isBlocked[first &+ role] {
             wake(rank, role, at: now, .room)
+            if shareOneRing { return }
         }
     }
 
