@@ -17,7 +17,7 @@ extension Dispatcher {
         }
         let expert = Int(order[nextTransfer])
         let owner = state.geometry.placement.owner(of: expert)
-        if state.geometry.isLocal(state.rank, owner) {
+        if state.isLocal(owner) {
             storeAtLocalPeer(expert, owner: owner, &outcome)
         } else if !sendToPeer(expert, owner: owner, &outcome) {
             return
@@ -61,7 +61,7 @@ extension Dispatcher {
     private mutating func closeStagedGroup() {
         for index in 0..<state.geometry.model.expertCount {
             let owner = state.geometry.placement.owner(of: Int(order[index]))
-            guard !state.geometry.isLocal(state.rank, owner) else { continue }
+            guard !state.isLocal(owner) else { continue }
             group[groupCount] = order[index]
             groupCount += 1
         }
@@ -79,7 +79,7 @@ extension Dispatcher {
                 at: state.layout.dispatchOffset(source: state.rank, row: first))
         }
         let index = wordIndex(ofExpert: expert, owner: owner)
-        perseus_store_release(state.heaps[owner].signalWords + index, word(ofExpert: expert))
+        perseus_store_release(state.shared.signalWords[owner] + index, word(ofExpert: expert))
         outcome.noteLocalSignal(rank: owner, first: index, count: 1)
         outcome.hasWorked = true
         outcome.work = .pack(byteCount: rows * Int(state.layout.row_stride), toPeer: true)
@@ -176,7 +176,7 @@ extension Dispatcher {
         while groupNext < groupCount {
             let member = Int(group[groupNext])
             let owner = member < 0 ? -1 - member : state.geometry.placement.owner(of: member)
-            if state.geometry.isLocal(state.rank, owner) {
+            if state.isLocal(owner) {
                 storePresence(at: owner, &outcome)
                 groupNext += 1
                 return
@@ -206,7 +206,7 @@ extension Dispatcher {
     private mutating func storePresence(at owner: Int, _ outcome: inout RoleStep) {
         let index = state.layout.dispatchWord(source: state.rank, localExpert: 0)
         perseus_store_release(
-            state.heaps[owner].signalWords + index, perseus_signal_make(UInt64(state.epoch), 0, 0))
+            state.shared.signalWords[owner] + index, perseus_signal_make(UInt64(state.epoch), 0, 0))
         outcome.noteLocalSignal(rank: owner, first: index, count: 1)
         outcome.hasWorked = true
     }
@@ -258,7 +258,7 @@ extension Dispatcher {
             let packed = target + position * stride
             if state.geometry.model.scalesInput {
                 let slot = token * state.geometry.model.topK + Int(state.plan.pointee.slotOf[row])
-                scaleRow(source, by: state.weights[slot], into: packed, count: width)
+                scaleRow(source, by: state.weights![slot], into: packed, count: width)
             } else {
                 packed.update(from: source, count: width)
             }
@@ -286,13 +286,17 @@ extension Dispatcher {
 
     private func presencePayload(_ owner: Int) -> UInt64 {
         let word = perseus_signal_make(UInt64(state.epoch), 0, 0)
-        let last = lastWords[state.geometry.model.expertCount + owner]
-        return state.program.addsSignals ? (word &- last) & ~(1 << 63) : word
+        guard state.program.addsSignals else { return word }
+        return (word &- lastWords[state.geometry.model.expertCount + owner]) & ~(1 << 63)
     }
 
-    private func noteSent(expert: Int) { lastWords[expert] = word(ofExpert: expert) }
+    private func noteSent(expert: Int) {
+        guard state.program.addsSignals else { return }
+        lastWords[expert] = word(ofExpert: expert)
+    }
 
     private func noteSentPresence(_ owner: Int) {
+        guard state.program.addsSignals else { return }
         lastWords[state.geometry.model.expertCount + owner] = perseus_signal_make(
             UInt64(state.epoch), 0, 0)
     }

@@ -27,7 +27,7 @@ extension Dispatcher {
     private mutating func sendResultRows(_ outcome: inout RoleStep) {
         while staged.source < state.geometry.rankCount {
             let source = staged.source
-            if let rows = receivedRows(from: source), !state.geometry.isLocal(source, state.rank) {
+            if let rows = receivedRows(from: source), !state.isLocal(source) {
                 guard
                     port.pushRows(
                         to: source,
@@ -65,7 +65,7 @@ extension Dispatcher {
     /// The dispatch word of this epoch, if it announced rows.
     private func currentWord(_ source: Int, _ local: Int) -> UInt64? {
         let index = state.layout.dispatchWord(source: source, localExpert: local)
-        let word = perseus_load_acquire(state.heap.signalWords + index)
+        let word = perseus_load_acquire(state.signalWords + index)
         guard perseus_signal_epoch(word) == state.epoch, perseus_signal_rows(word) > 0 else {
             return nil
         }
@@ -74,7 +74,7 @@ extension Dispatcher {
 
     private mutating func sendResultSignals(_ outcome: inout RoleStep) {
         while staged.source < state.geometry.rankCount {
-            if !state.geometry.isLocal(staged.source, state.rank) {
+            if !state.isLocal(staged.source) {
                 while staged.localExpert < state.experts.count {
                     guard pushBlockSignals() else {
                         outcome.isBlocked = true

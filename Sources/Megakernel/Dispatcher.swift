@@ -24,7 +24,6 @@ public struct Dispatcher: ~Copyable {
     let state: RankState
     let port: any CommandPort
     var phase = Phase.beginRound
-    var routerScratch: RouterScratch?
     /// Tokens of the round that are routed.
     var routedTokens = 0
     /// Experts in sending order.
@@ -44,6 +43,7 @@ public struct Dispatcher: ~Copyable {
     var staged = StagedReturn()
     var quietFollows = Phase.waitRound
     var hasAskedQuiet = false
+    var routerScratch: RouterScratch?
 
     public init(state: RankState, port: any CommandPort) {
         self.state = state
@@ -56,7 +56,7 @@ public struct Dispatcher: ~Copyable {
         words = .allocate(capacity: Int(PERSEUS_MAX_SIGNAL_WORDS))
         lastWords = .allocate(capacity: experts + ranks)
         lastWords.initialize(repeating: 0, count: experts + ranks)
-        if case .router(let router) = state.routing {
+        if case .router(let router) = state.shared.routing {
             routerScratch = RouterScratch(model: router.model)
         } else {
             routerScratch = nil
@@ -138,7 +138,7 @@ public struct Dispatcher: ~Copyable {
         // Signals that are added need zeros to add to; others are cleared before the 15-bit epoch can repeat.
         let isScrubDue = (state.program.firstRound + state.round) & 0x1FFF == 0x1FFF
         guard state.program.addsSignals || isScrubDue else { return }
-        let first = state.heap.signalWords + state.layout.firstReturnWord
+        let first = state.signalWords + state.layout.firstReturnWord
         for index in 0..<state.returnWordCount { perseus_store_release(first + index, 0) }
     }
 
@@ -156,23 +156,23 @@ public struct Dispatcher: ~Copyable {
     private mutating func routeTokens(_ tokens: Range<Int>) {
         let model = state.geometry.model
         let ids = state.ids + tokens.lowerBound * model.topK
-        let weights = state.weights + tokens.lowerBound * model.topK
-        switch state.routing {
+        let weights = state.weights.map { $0 + tokens.lowerBound * model.topK }
+        switch state.shared.routing {
         case .router(let router):
-            guard let hidden = state.hidden else {
+            guard let hidden = state.hidden, let weights else {
                 preconditionFailure("Dispatcher: no hidden states")
             }
             router.route(
                 hidden: hidden + tokens.lowerBound * model.hidden, tokens: tokens.count, ids: ids,
                 weights: weights, scratch: &routerScratch!)
         case .external(let table):
-            let first = (state.geometry.firstToken(of: state.rank) + tokens.lowerBound) * model.topK
+            let first = (state.shared.firstTokens[state.rank] + tokens.lowerBound) * model.topK
             for index in 0..<tokens.count * model.topK {
                 ids[index] = table.ids[first + index]
-                weights[index] = table.weights[first + index]
+                weights?[index] = table.weights[first + index]
             }
         case .synthetic(let synthetic):
-            let first = state.geometry.firstToken(of: state.rank)
+            let first = state.shared.firstTokens[state.rank]
             synthetic.route(
                 tokens: first + tokens.lowerBound..<first + tokens.upperBound, ids: ids,
                 weights: weights)
@@ -235,7 +235,7 @@ public struct Dispatcher: ~Copyable {
 
     mutating func advanceRound() {
         quietFollows = .waitRound
-        state.round += 1
+        state.advanceRound()
         phase = .beginRound
     }
 

@@ -83,9 +83,6 @@ public struct LayerGeometry: Sendable {
         return begin..<min(begin + roundTokens, tokensPerRank[rank])
     }
 
-    /// Index of the first token of `rank` among all tokens of the layer.
-    public func firstToken(of rank: Int) -> Int { tokensPerRank[..<rank].reduce(0, +) }
-
     /// Dispatch words that a source writes to `rank`: one per expert, and one to say "I have begun this round"
     /// where the rank owns none and more than one round is to be kept apart.
     public func dispatchWordCount(of rank: Int) -> Int {
@@ -93,10 +90,12 @@ public struct LayerGeometry: Sendable {
         return experts == 0 && roundCount > 1 ? 1 : experts
     }
 
-    /// Destinations of `rank` that the proxy serves.
-    public func remoteRanks(of rank: Int) -> Int {
-        let node = rank / ranksPerNode
-        let local = min((node + 1) * ranksPerNode, rankCount) - node * ranksPerNode
-        return rankCount - local
+    /// The ranks of the node of `rank`, itself among them.
+    public func localRanks(of rank: Int) -> Range<Int> {
+        let first = rank / ranksPerNode * ranksPerNode
+        return first..<min(first + ranksPerNode, rankCount)
     }
+
+    /// Destinations of `rank` that the proxy serves.
+    public func remoteRanks(of rank: Int) -> Int { rankCount - localRanks(of: rank).count }
 }

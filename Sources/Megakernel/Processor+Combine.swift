@@ -12,7 +12,7 @@ extension Processor {
     /// shared[t] = sharedExpert(hidden[t]) for up to 64 tokens.
     func multiplyShared() {
         guard let shared = state.compute?.shared, let hidden = state.hidden,
-            let sharedRows = state.sharedRows
+            let sharedRows = state.sharedRows, let scratch = buffers?.pointee.scratch
         else { return }
         let width = state.geometry.model.hidden
         let first = Int(task.segments.0.first_row)
@@ -57,7 +57,7 @@ extension Processor {
             let row = Int(state.plan.pointee.rowOf[token * model.topK + slot])
             rows[slot] = UnsafePointer(
                 state.row(of: state.rank, at: state.layout.returnOffset(row: row))!)
-            weights[slot] = model.scalesInput ? 1 : state.weights[first + slot]
+            weights[slot] = model.scalesInput ? 1 : state.weights![first + slot]
         }
     }
 }

@@ -16,35 +16,30 @@ import PerseusMoE
 public struct Processor: ~Copyable {
     enum Phase { case idle, execute, send }
 
-    let state: RankState
-    let port: any CommandPort
-    let queue: UnsafeMutablePointer<TaskQueue>
-    let scratch: UnsafeMutableRawPointer
-    let inputs: UnsafeMutablePointer<UnsafePointer<UInt16>>
-    let outputs: UnsafeMutablePointer<UnsafeMutablePointer<UInt16>>
     var task = perseus_task()
+    let state: RankState
+    let queue: TaskQueue
+    let port: any CommandPort
     var phase = Phase.idle
     var nextSegment: UInt32 = 0
-    private let words: UnsafeMutablePointer<UInt64>
+    private var words: (UInt64, UInt64) = (0, 0)
+    /// nil in a run with modelled compute.
+    let buffers: UnsafeMutablePointer<MultiplyBuffers>?
 
-    init(state: RankState, port: any CommandPort, queue: UnsafeMutablePointer<TaskQueue>) {
+    init(state: RankState, port: any CommandPort, queue: TaskQueue) {
         self.state = state
         self.port = port
         self.queue = queue
-        let bytes = max(
-            state.compute?.experts.scratchByteCount ?? 0,
-            state.compute?.shared?.scratchByteCount ?? 0)
-        scratch = .allocate(byteCount: max(64, bytes), alignment: 64)
-        inputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
-        outputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
-        words = .allocate(capacity: 2)
+        buffers = state.compute.map { compute in
+            let buffers = UnsafeMutablePointer<MultiplyBuffers>.allocate(capacity: 1)
+            buffers.initialize(to: MultiplyBuffers(compute))
+            return buffers
+        }
     }
 
     deinit {
-        scratch.deallocate()
-        inputs.deallocate()
-        outputs.deallocate()
-        words.deallocate()
+        buffers?.pointee.deallocate()
+        buffers?.deallocate()
     }
 
     /// One bounded piece of work: claim, or execute, or send what found no room before.
@@ -61,7 +56,7 @@ public struct Processor: ~Copyable {
     public var isIdle: Bool { phase == .idle }
 
     private mutating func claim(_ outcome: inout RoleStep) {
-        guard queue.pointee.take(&task) else { return }
+        guard queue.take(&task) else { return }
         phase = .execute
         outcome.hasWorked = true
         let first = Int(task.segments.0.rows)
@@ -100,7 +95,7 @@ public struct Processor: ~Copyable {
 
     /// result[row] = expert(dispatchData[source][row]) for the rows of both segments, in one pass over the weights.
     private func multiplyExpert() {
-        guard let compute = state.compute else { return }
+        guard let compute = state.compute, let buffers = buffers?.pointee else { return }
         var count = 0
         let stride = Int(state.layout.row_stride) / 2
         for index in 0..<task.segment_count {
@@ -111,19 +106,19 @@ public struct Processor: ~Copyable {
                 of: state.rank, at: state.layout.dispatchOffset(source: source, row: first))!
             let output = resultRow(source: source, row: first)
             for row in 0..<Int(segment.rows) {
-                inputs[count] = UnsafePointer(input + row * stride)
-                outputs[count] = output + row * stride
+                buffers.inputs[count] = UnsafePointer(input + row * stride)
+                buffers.outputs[count] = output + row * stride
                 count += 1
             }
         }
         compute.experts.multiply(
-            expert: state.experts.lowerBound + Int(task.expert), rowPointers: inputs, rows: count,
-            outputPointers: outputs, scratch: scratch)
+            expert: state.experts.lowerBound + Int(task.expert), rowPointers: buffers.inputs,
+            rows: count, outputPointers: buffers.outputs, scratch: buffers.scratch)
     }
 
     /// Results for a rank of this node go straight into its memory.
     private func resultRow(source: Int, row: Int) -> UnsafeMutablePointer<UInt16> {
-        state.geometry.isLocal(source, state.rank)
+        state.isLocal(source)
             ? state.row(of: source, at: state.layout.returnOffset(row: row))!
             : state.row(of: state.rank, at: state.layout.resultOffset(source: source, row: row))!
     }
@@ -133,7 +128,7 @@ public struct Processor: ~Copyable {
         while nextSegment < task.segment_count {
             let segment = segment(nextSegment)
             let count = isOneBlock && nextSegment == 0 ? 2 : 1
-            let isLocal = state.geometry.isLocal(Int(segment.source), state.rank)
+            let isLocal = state.isLocal(Int(segment.source))
             fillWords(from: nextSegment, count: count)
             if isLocal {
                 signalLocalOwner(segment, count: count, &outcome)
@@ -159,12 +154,14 @@ public struct Processor: ~Copyable {
     }
 
     /// The return words of `count` segments, and where the first of them goes.
-    private func fillWords(from first: UInt32, count: Int) {
-        for offset in 0..<count {
-            let segment = segment(first + UInt32(offset))
-            words[offset] = perseus_signal_make(
-                UInt64(task.epoch), UInt64(segment.first_row), UInt64(segment.rows))
-        }
+    private mutating func fillWords(from first: UInt32, count: Int) {
+        words.0 = word(of: segment(first))
+        if count > 1 { words.1 = word(of: segment(first + 1)) }
+    }
+
+    private func word(of segment: perseus_task_segment) -> UInt64 {
+        perseus_signal_make(
+            UInt64(task.epoch), UInt64(segment.first_row), UInt64(segment.rows))
     }
 
     private func returnWordIndex(_ segment: perseus_task_segment) -> Int {
@@ -176,8 +173,9 @@ public struct Processor: ~Copyable {
         _ segment: perseus_task_segment, count: Int, _ outcome: inout RoleStep
     ) {
         let index = returnWordIndex(segment)
-        let target = state.heaps[Int(segment.source)].signalWords + index
-        for offset in 0..<count { perseus_store_release(target + offset, words[offset]) }
+        let target = state.shared.signalWords[Int(segment.source)] + index
+        perseus_store_release(target, words.0)
+        if count > 1 { perseus_store_release(target + 1, words.1) }
         outcome.noteLocalSignal(rank: Int(segment.source), first: index, count: count)
     }
 
@@ -189,10 +187,35 @@ public struct Processor: ~Copyable {
             destination: source,
             target: HeapLocation(.signal, byteOffset: returnWordIndex(segment) * 8),
             wordCount: count, flags: .combine)
-        return port.pushRows(
-            to: source, source: Int(state.layout.resultOffset(source: source, row: first)),
-            target: Int(state.layout.returnOffset(row: first)),
-            byteCount: rows * Int(state.layout.row_stride), flags: .combine,
-            signal: signal, operands: UnsafeBufferPointer(start: words, count: count))
+        return withUnsafeBytes(of: words) { words in
+            port.pushRows(
+                to: source, source: Int(state.layout.resultOffset(source: source, row: first)),
+                target: Int(state.layout.returnOffset(row: first)),
+                byteCount: rows * Int(state.layout.row_stride), flags: .combine, signal: signal,
+                operands: UnsafeBufferPointer(
+                    start: words.baseAddress!.assumingMemoryBound(to: UInt64.self), count: count))
+        }
+    }
+}
+
+/// What a processor needs to multiply: scratch memory, and where the rows of a task lie.
+struct MultiplyBuffers: BitwiseCopyable {
+    let scratch: UnsafeMutableRawPointer
+    let inputs: UnsafeMutablePointer<UnsafePointer<UInt16>>
+    let outputs: UnsafeMutablePointer<UnsafeMutablePointer<UInt16>>
+
+    init(_ compute: LayerCompute) {
+        let bytes = max(
+            compute.experts.scratchByteCount, compute.shared?.scratchByteCount ?? 0)
+        scratch = .allocate(byteCount: max(64, bytes), alignment: 64)
+        inputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
+        outputs = .allocate(capacity: 2 * LayerGeometry.blockRows)
+    }
+
+    /// Frees the memory; the owner calls it once.
+    func deallocate() {
+        scratch.deallocate()
+        inputs.deallocate()
+        outputs.deallocate()
     }
 }

@@ -7,43 +7,67 @@ import PerseusMemory
 /// A runner steps the parts; nothing here knows about threads or clocks.
 public final class RankKernel: Kernel {
     public let state: RankState
-    private let queue: UnsafeMutablePointer<TaskQueue>
-    private let dispatcher: UnsafeMutablePointer<Dispatcher>
+    public let processorCount: Int
     private let subscriber: UnsafeMutablePointer<Subscriber>
     private let scheduler: UnsafeMutablePointer<Scheduler>
+    private let queue: TaskQueue
     private let processors: UnsafeMutablePointer<Processor>
-    public let processorCount: Int
+    private let dispatcher: UnsafeMutablePointer<Dispatcher>
+    /// Holds all of the above side by side, each from a line of its own on.
+    private let memory: UnsafeMutableRawPointer
     public weak var observer: (any SignalObserver)?
 
     public init(state: RankState, port: any CommandPort, processorCount: Int) {
         self.state = state
         self.processorCount = processorCount
-        queue = .allocate(capacity: 1)
-        queue.initialize(to: TaskQueue())
-        dispatcher = .allocate(capacity: 1)
-        dispatcher.initialize(to: Dispatcher(state: state, port: port))
-        subscriber = .allocate(capacity: 1)
+        let depth = min(processorCount + 1, Self.readyTaskLimit)
+        var capacity = 1
+        while capacity < depth { capacity *= 2 }
+        var parts = LinePlan()
+        let offsets = (
+            subscriber: parts.add(Subscriber.self), scheduler: parts.add(Scheduler.self),
+            queue: parts.add(TaskQueue.byteCount(capacity: capacity)),
+            processors: parts.add(Processor.self, count: processorCount),
+            dispatcher: parts.add(Dispatcher.self)
+        )
+        memory = .allocate(byteCount: parts.byteCount, alignment: 64)
+        subscriber = (memory + offsets.subscriber).bindMemory(to: Subscriber.self, capacity: 1)
+        scheduler = (memory + offsets.scheduler).bindMemory(to: Scheduler.self, capacity: 1)
+        queue = TaskQueue(at: memory + offsets.queue, capacity: capacity)
+        processors = (memory + offsets.processors).bindMemory(
+            to: Processor.self, capacity: processorCount)
+        dispatcher = (memory + offsets.dispatcher).bindMemory(to: Dispatcher.self, capacity: 1)
         subscriber.initialize(to: Subscriber(state: state))
-        scheduler = .allocate(capacity: 1)
-        scheduler.initialize(
-            to: Scheduler(state: state, queue: queue, depth: processorCount + 1))
-        processors = .allocate(capacity: processorCount)
+        scheduler.initialize(to: Scheduler(state: state, queue: queue, depth: depth))
         for index in 0..<processorCount {
             (processors + index).initialize(to: Processor(state: state, port: port, queue: queue))
         }
+        dispatcher.initialize(to: Dispatcher(state: state, port: port))
     }
 
     deinit {
         processors.deinitialize(count: processorCount)
-        processors.deallocate()
         scheduler.deinitialize(count: 1)
-        scheduler.deallocate()
         subscriber.deinitialize(count: 1)
-        subscriber.deallocate()
         dispatcher.deinitialize(count: 1)
-        dispatcher.deallocate()
-        queue.deinitialize(count: 1)
-        queue.deallocate()
+        memory.deallocate()
+    }
+
+    /// Most tasks made ahead of the processors.
+    private static let readyTaskLimit = 64
+
+    /// Byte offsets of parts that lie one behind the other, each on lines of its own.
+    private struct LinePlan {
+        var byteCount = 0
+
+        mutating func add(_ bytes: Int) -> Int {
+            byteCount += (bytes + 63) & ~63
+            return byteCount - (bytes + 63) & ~63
+        }
+
+        mutating func add<Part: ~Copyable>(_: Part.Type, count: Int = 1) -> Int {
+            add(count * MemoryLayout<Part>.stride)
+        }
     }
 
     public func dispatch() -> RoleStep { dispatcher.pointee.step() }
@@ -96,5 +120,5 @@ public final class RankKernel: Kernel {
     public var missing: String? { subscriber.pointee.describeMissing() }
 
     /// Tasks that wait for a processor.
-    public var readyTaskCount: Int { queue.pointee.count }
+    public var readyTaskCount: Int { queue.count }
 }

@@ -62,7 +62,7 @@ public struct Subscriber: ~Copyable {
     /// True while words of this round are missing.
     var isWaiting: Bool {
         epoch != 0
-            && (state.observedDispatchWords < wordsPerSource * state.geometry.rankCount
+            && (state.observedDispatchWords < state.dispatchWordCount
                 || !isBlocksBegun || state.observedReturnBlocks < state.returnBlockCount)
     }
 
@@ -122,7 +122,7 @@ public struct Subscriber: ~Copyable {
         guard epoch != 0, observedEpoch[slot] != epoch else { return false }
         let (source, local) = (slot / wordsPerSource, slot % wordsPerSource)
         let index = state.layout.dispatchWord(source: source, localExpert: local)
-        let word = perseus_load_acquire(state.heap.signalWords + index)
+        let word = perseus_load_acquire(state.signalWords + index)
         guard perseus_signal_reached(word, epoch) != 0 else { return false }
         observedEpoch[slot] = epoch
         let rows = Int(perseus_signal_rows(word))
@@ -139,7 +139,7 @@ public struct Subscriber: ~Copyable {
     private mutating func observeReturn(block: Int, observer: SignalObserver?) -> Bool {
         guard !isBlockObserved[block] else { return false }
         let expected = state.returnBlocks[block]
-        let word = perseus_load_acquire(state.heap.signalWords + Int(expected.wordIndex))
+        let word = perseus_load_acquire(state.signalWords + Int(expected.wordIndex))
         guard word != 0, perseus_signal_epoch(word) == epoch else { return false }
         precondition(
             perseus_signal_first_row(word) == UInt32(expected.firstRow)

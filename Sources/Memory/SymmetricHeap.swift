@@ -14,11 +14,12 @@ public final class SymmetricHeap: @unchecked Sendable {
     /// nil in a run with modelled compute, which moves no bytes.
     public let data: UnsafeMutableRawPointer?
     public let signalWords: UnsafeMutablePointer<UInt64>
-    public let shadowWords: UnsafeMutablePointer<UInt64>
+    /// nil where no ordering stages signal words.
+    public let shadowWords: UnsafeMutablePointer<UInt64>?
     private let signalWordCount: Int
 
     /// - Throws: `environment` when the address space cannot be had.
-    public init(layout: perseus_arena_layout, hasData: Bool) throws {
+    public init(layout: perseus_arena_layout, hasData: Bool, hasShadow: Bool = true) throws {
         self.layout = layout
         if hasData {
             let mapped = mmap(
@@ -37,14 +38,14 @@ public final class SymmetricHeap: @unchecked Sendable {
         signalWordCount = Int(layout.signal_byte_count) / 8
         signalWords = .allocate(capacity: signalWordCount)
         signalWords.initialize(repeating: 0, count: signalWordCount)
-        shadowWords = .allocate(capacity: signalWordCount)
-        shadowWords.initialize(repeating: 0, count: signalWordCount)
+        shadowWords = hasShadow ? .allocate(capacity: signalWordCount) : nil
+        shadowWords?.initialize(repeating: 0, count: signalWordCount)
     }
 
     deinit {
         if let data { munmap(data, Int(layout.data_byte_count)) }
         signalWords.deallocate()
-        shadowWords.deallocate()
+        shadowWords?.deallocate()
     }
 
     /// Fills the receiving arenas with NaN patterns, so that a row which nobody wrote cannot pass for data.

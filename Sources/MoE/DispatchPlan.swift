@@ -25,6 +25,8 @@ public struct DispatchPlan: ~Copyable {
     public let rows: UnsafePointer<Int32>
     /// `[experts + 1]`: the expert's first row in packed order; the last element is `rowCount`.
     public let firstRow: UnsafePointer<Int32>
+    /// Rows are placed: without, only `rows` and `firstRow` are filled, and the tables below are empty.
+    public let placesRows: Bool
     /// `[tokens · topK]`: the row of (token, slot), at `token · topK + slot`.
     public let rowOf: UnsafePointer<Int32>
     /// `[rowCount]`: the token of a row.
@@ -35,7 +37,8 @@ public struct DispatchPlan: ~Copyable {
     /// One allocation that holds the five arrays and the sort's cursors.
     @usableFromInline let storage: UnsafeMutablePointer<Int32>
 
-    public init(expertCount: Int, topK: Int, tokenCapacity: Int) {
+    /// - Parameter placesRows: false where nobody asks which row is where, because no row moves.
+    public init(expertCount: Int, topK: Int, tokenCapacity: Int, placesRows: Bool = true) {
         precondition(expertCount > 0, "DispatchPlan: no experts")
         precondition(topK > 0 && topK <= expertCount, "DispatchPlan: topK is out of range")
         let rowCapacity = tokenCapacity * topK
@@ -45,14 +48,16 @@ public struct DispatchPlan: ~Copyable {
         self.expertCount = expertCount
         self.topK = topK
         self.tokenCapacity = tokenCapacity
-        let count = 3 * expertCount + 1 + 3 * rowCapacity
+        self.placesRows = placesRows
+        let tableCount = placesRows ? rowCapacity : 0
+        let count = 3 * expertCount + 1 + 3 * tableCount
         storage = .allocate(capacity: count)
         storage.initialize(repeating: 0, count: count)
         rows = UnsafePointer(storage + expertCount)
         firstRow = rows + expertCount
         rowOf = firstRow + expertCount + 1
-        tokenOf = rowOf + rowCapacity
-        slotOf = tokenOf + rowCapacity
+        tokenOf = rowOf + tableCount
+        slotOf = tokenOf + tableCount
     }
 
     deinit { storage.deallocate() }
@@ -77,7 +82,7 @@ public struct DispatchPlan: ~Copyable {
         precondition(tokens >= 0 && tokens <= tokenCapacity, "DispatchPlan: too many tokens")
         tokenCount = tokens
         rebuildCount(ids)
-        rebuildPlace(ids)
+        if placesRows { rebuildPlace(ids) }
     }
 
     /// Counts the rows of each expert and prepares its cursor at the expert's first row.

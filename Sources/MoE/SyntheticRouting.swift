@@ -62,11 +62,11 @@ public struct SyntheticRouting: Sendable {
 
     /// Writes ids and weights `[tokens.count, topK]` of the tokens with the given global indices.
     ///
-    /// Every weight is `1 / topK`. Allocates nothing.
+    /// Every weight is `1 / topK`; nobody has to want them. Allocates nothing.
     public func route(
-        tokens: Range<Int>, ids: UnsafeMutablePointer<Int32>, weights: UnsafeMutablePointer<Float>
+        tokens: Range<Int>, ids: UnsafeMutablePointer<Int32>, weights: UnsafeMutablePointer<Float>?
     ) {
-        weights.update(repeating: 1 / Float(topK), count: tokens.count * topK)
+        weights?.update(repeating: 1 / Float(topK), count: tokens.count * topK)
         probability.withUnsafeBufferPointer { probability in
             cumulative.withUnsafeBufferPointer { cumulative in
                 guide.withUnsafeBufferPointer { guide in

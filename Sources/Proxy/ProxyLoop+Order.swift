@@ -84,7 +84,7 @@ extension ProxyLoop where NIC: ~Copyable {
             lanes[destination].isFlushing = true
             lanes[destination].queuedSince = now
             clearHolding(destination)
-            sortPending(destination)
+            if lanes[destination].pendingCount > 1 { sortPending(destination) }
         }
         if plan.wait != .none, !hasDrained(destination) { return false }
         while lanes[destination].pendingPosted < lanes[destination].pendingCount {

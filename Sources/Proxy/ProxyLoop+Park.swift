@@ -92,7 +92,7 @@ extension ProxyLoop where NIC: ~Copyable {
     /// Finishes an interrupted flush, then works off the backlog until it is empty or the lane parks again.
     @inlinable
     mutating func serveLane(_ destination: Int) {
-        clearDue(destination)
+        if dueLaneCount > 0 { clearDue(destination) }
         if lanes[destination].state == .failed { return clearParked(destination) }
         if lanes[destination].state == .full { clearFull(destination) }
         lanes[destination].state = .open

@@ -42,7 +42,9 @@ public final class LayerJob {
         self.geometry = geometry
         self.setup = setup
         let heaps = try (0..<geometry.rankCount).map { _ in
-            try SymmetricHeap(layout: geometry.layout, hasData: compute != nil)
+            try SymmetricHeap(
+                layout: geometry.layout, hasData: compute != nil,
+                hasShadow: setup.ordering.usesImmediates)
         }
         self.heaps = heaps
         let outputCount = geometry.tokensPerRank.reduce(0, +) * geometry.model.hidden
@@ -58,13 +60,15 @@ public final class LayerJob {
         let transport = TransportJob(
             plan: plan, heaps: heaps, remoteRanks: geometry.remoteRanks(of:))
         self.transport = transport
+        let shared = LayerShared(
+            geometry: geometry, program: setup.program, compute: compute, heaps: heaps,
+            routing: input.routing)
         var firstToken = 0
         kernels = (0..<geometry.rankCount).map { rank in
             let offset = firstToken * geometry.model.hidden
             firstToken += geometry.tokensPerRank[rank]
             let state = RankState(
-                rank: rank, geometry: geometry, program: setup.program, compute: compute,
-                heaps: heaps, routing: input.routing, hidden: input.hidden.map { $0 + offset },
+                rank: rank, shared: shared, hidden: input.hidden.map { $0 + offset },
                 output: output.map { $0 + offset })
             return RankKernel(
                 state: state, port: transport.ports[rank], processorCount: processorCount)
@@ -73,14 +77,16 @@ public final class LayerJob {
 
     deinit { output?.deallocate() }
 
-    /// Routing of all tokens, [all tokens, topK], after the run.
+    /// Routing of all tokens, [all tokens, topK], after the run; no weights in a run with modelled compute.
     public var routing: (ids: [Int32], weights: [Float]) {
         var ids: [Int32] = []
         var weights: [Float] = []
         for (rank, kernel) in kernels.enumerated() {
             let count = geometry.tokensPerRank[rank] * geometry.model.topK
             ids += UnsafeBufferPointer(start: kernel.state.ids, count: count)
-            weights += UnsafeBufferPointer(start: kernel.state.weights, count: count)
+            if let start = kernel.state.weights {
+                weights += UnsafeBufferPointer(start: start, count: count)
+            }
         }
         return (ids, weights)
     }

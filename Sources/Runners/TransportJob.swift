@@ -101,9 +101,10 @@ final class TransportJob {
             fabric.register(
                 rank: rank, region: Int(PERSEUS_REGION_SIGNAL.rawValue),
                 SoftRegion(base: UnsafeMutableRawPointer(heap.signalWords), byteCount: signalBytes))
+            guard let shadow = heap.shadowWords else { continue }
             fabric.register(
                 rank: rank, region: Int(PERSEUS_REGION_SIGNAL_SHADOW.rawValue),
-                SoftRegion(base: UnsafeMutableRawPointer(heap.shadowWords), byteCount: signalBytes))
+                SoftRegion(base: UnsafeMutableRawPointer(shadow), byteCount: signalBytes))
         }
     }
 
@@ -178,9 +179,11 @@ final class TransportJob {
 
         /// The rank's first proxy takes what arrives for all of them.
         private func receiver(thread: Int, heap: SymmetricHeap) -> ImmediateReceiver {
-            guard plan.ordering.usesImmediates && thread == 0 else { return ImmediateReceiver() }
+            guard plan.ordering.usesImmediates && thread == 0, let shadow = heap.shadowWords else {
+                return ImmediateReceiver()
+            }
             return ImmediateReceiver(
-                words: heap.signalWords, shadow: heap.shadowWords, layout: heap.layout,
+                words: heap.signalWords, shadow: shadow, layout: heap.layout,
                 countsData: plan.ordering == .countedImmediate)
         }
     }
