@@ -86,6 +86,11 @@ let package = Package(
                 "perlmutter-slingshot11", "h100-connectx7", "h100-connectx7-one-qp",
                 "roce-adaptive", "efa-srd", "ideal",
             ].map { "Profiles/\($0).profile" }),
+        // The CUDA driver and NVRTC, found at run time; the texts of the device code.
+        .target(name: "CCUDA"),
+        .target(name: "CDeviceKernels", exclude: ["kernels"]),
+        // GPUs: driver, memory, launches; compiling device code and keeping the result.
+        swiftTarget("Device", ["CCUDA", "CDeviceKernels", "PerseusPrimitives"]),
         // Baselines in C that benchmarks are measured against.
         .target(name: "CBenchmarkBaselines", dependencies: ["CPerseusABI"]),
         swiftTarget(
