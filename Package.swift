@@ -110,13 +110,14 @@ let package = Package(
                 "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
             ]),
         // Arguments, reports, tables, atomic files, doctor.
-        swiftTarget("CommandLine", ["CPerseusShims", "PerseusPrimitives"]),
+        swiftTarget("CommandLine", ["CPerseusShims", "PerseusDevice", "PerseusPrimitives"]),
         .executableTarget(
             name: "perseus",
             dependencies: [
                 "PerseusCommandLine", "PerseusRunners", "PerseusExperiments", "PerseusBenchmarks",
                 "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
                 "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport",
+                "PerseusDevice",
             ],
             path: "Sources/perseus", swiftSettings: settings),
         swiftTests("Primitives", ["PerseusPrimitives"]),
@@ -148,6 +149,7 @@ let package = Package(
                 "PerseusSoftNIC", "PerseusTransport", "PerseusCheckpoints", "PerseusMoE",
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),
+        swiftTests("Device", ["PerseusDevice", "PerseusPrimitives"]),
         swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives", "PerseusSoftNIC"]),
         swiftTests(
             "Experiments",

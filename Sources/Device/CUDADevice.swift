@@ -44,10 +44,7 @@ public final class CUDADevice: @unchecked Sendable {
                 calls.cuDeviceGetAttribute(&value, CInt(number), handle), "cuDeviceGetAttribute")
             return Int(value)
         }
-        var characters = [CChar](repeating: 0, count: 256)
-        try driver.check(
-            calls.cuDeviceGetName(&characters, CInt(characters.count - 1), handle),
-            "cuDeviceGetName")
+        let name = try driver.deviceName(index)
         var memoryBytes = 0
         try driver.check(calls.cuDeviceTotalMem(&memoryBytes, handle), "cuDeviceTotalMem")
         let multiprocessors = try attribute(PERSEUS_CUDA_MULTIPROCESSOR_COUNT)
@@ -65,8 +62,7 @@ public final class CUDADevice: @unchecked Sendable {
         self.index = index
         self.handle = handle
         self.context = context
-        name = String(
-            decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        self.name = name
         multiprocessorCount = multiprocessors
         computeCapability = (major, minor)
         totalMemoryBytes = memoryBytes

@@ -51,6 +51,17 @@ public final class CUDADriver: @unchecked Sendable {
         return Int(count)
     }
 
+    /// The name of a device, without a context on it.
+    public func deviceName(_ index: Int) throws(PerseusError) -> String {
+        var device: CInt = 0
+        try check(calls.cuDeviceGet(&device, CInt(index)), "cuDeviceGet")
+        var characters = [CChar](repeating: 0, count: 256)
+        try check(
+            calls.cuDeviceGetName(&characters, CInt(characters.count - 1), device),
+            "cuDeviceGetName")
+        return text(characters)
+    }
+
     /// Passes on success.
     @inline(__always)
     func check(_ status: perseus_cuda_status, _ call: StaticString) throws(PerseusError) {
@@ -67,4 +78,9 @@ public final class CUDADriver: @unchecked Sendable {
         let shownText = text.map { " (\(String(cString: $0)))" } ?? ""
         return PerseusError(.environment, "\(call): \(shownName)\(shownText)")
     }
+}
+
+/// What a call of C wrote, up to the zero.
+func text(_ characters: [CChar]) -> String {
+    String(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

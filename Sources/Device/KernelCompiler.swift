@@ -65,7 +65,8 @@ public struct KernelCompiler: Sendable {
 
     /// Compiles for sm_90a.
     ///
-    /// - Throws: `badInput` with the compiler's messages when the program is wrong.
+    /// - Throws: `wrongResult` with the compiler's messages when the program is wrong, `environment` when
+    ///   the compiler cannot work.
     public func compile(_ program: DeviceProgram) throws(PerseusError) -> CompiledKernels {
         try compile(program, sources: DeviceSources.all)
     }
@@ -86,7 +87,7 @@ public struct KernelCompiler: Sendable {
     /// The error of a program that does not compile: the first lines of the log.
     static func failure(_ source: String, log: String) -> PerseusError {
         let lines = log.split(separator: "\n").prefix(40).joined(separator: "\n")
-        return PerseusError(.badInput, "\(source) does not compile:\n\(lines)")
+        return PerseusError(.wrongResult, "\(source) does not compile:\n\(lines)")
     }
 }
 

@@ -51,7 +51,9 @@ private final class TemporaryFolder {
 
     init() throws(PerseusError) {
         let parent = environment("TMPDIR") ?? "/tmp"
-        guard let template = strdup("\(parent)/perseus-kernels-XXXXXX") else {
+        // mkdtemp replaces six X.
+        guard let template = strdup("\(parent)/perseus-kernels-" + String(repeating: "X", count: 6))
+        else {
             throw PerseusError(.environment, "no memory for the name of a folder")
         }
         defer { free(template) }

@@ -90,8 +90,7 @@ struct NVRTC: @unchecked Sendable {
         try check(calls.nvrtcGetProgramLogSize(program, &byteCount), "nvrtcGetProgramLogSize")
         var characters = [CChar](repeating: 0, count: byteCount + 1)
         try check(calls.nvrtcGetProgramLog(program, &characters), "nvrtcGetProgramLog")
-        return String(
-            decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return text(characters)
     }
 
     private func check(
