@@ -86,6 +86,11 @@ let package = Package(
                 "perlmutter-slingshot11", "h100-connectx7", "h100-connectx7-one-qp",
                 "roce-adaptive", "efa-srd", "ideal",
             ].map { "Profiles/\($0).profile" }),
+        // The CUDA driver and NVRTC, found at run time; the texts of the device code.
+        .target(name: "CCUDA"),
+        .target(name: "CDeviceKernels", exclude: ["kernels"]),
+        // GPUs: driver, memory, launches; compiling device code and keeping the result.
+        swiftTarget("Device", ["CCUDA", "CDeviceKernels", "PerseusPrimitives"]),
         // Baselines in C that benchmarks are measured against.
         .target(name: "CBenchmarkBaselines", dependencies: ["CPerseusABI"]),
         swiftTarget(
@@ -105,13 +110,14 @@ let package = Package(
                 "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
             ]),
         // Arguments, reports, tables, atomic files, doctor.
-        swiftTarget("CommandLine", ["CPerseusShims", "PerseusPrimitives"]),
+        swiftTarget("CommandLine", ["CPerseusShims", "PerseusDevice", "PerseusPrimitives"]),
         .executableTarget(
             name: "perseus",
             dependencies: [
                 "PerseusCommandLine", "PerseusRunners", "PerseusExperiments", "PerseusBenchmarks",
                 "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
                 "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport",
+                "PerseusDevice",
             ],
             path: "Sources/perseus", swiftSettings: settings),
         swiftTests("Primitives", ["PerseusPrimitives"]),
@@ -143,6 +149,7 @@ let package = Package(
                 "PerseusSoftNIC", "PerseusTransport", "PerseusCheckpoints", "PerseusMoE",
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),
+        swiftTests("Device", ["PerseusDevice", "PerseusPrimitives"]),
         swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives", "PerseusSoftNIC"]),
         swiftTests(
             "Experiments",

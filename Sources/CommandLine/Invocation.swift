@@ -17,6 +17,7 @@ public enum Invocation: Equatable, Sendable {
     case simulateExplain(ExplainOptions)
     case simulateSweep(SweepOptions)
     case simulateProfile(ProfileOptions)
+    case kernelsCompile(KernelsOptions)
     case doctor(DoctorOptions)
 
     /// Parses `arguments`, which exclude the name of the program.
@@ -43,6 +44,7 @@ public enum Invocation: Equatable, Sendable {
         switch given.command.path {
         case RunDeclaration.command.path: .run(try RunOptions(given))
         case DoctorDeclaration.command.path: .doctor(try DoctorOptions(given))
+        case KernelsDeclaration.compile.path: .kernelsCompile(try KernelsOptions(given))
         case "perseus simulate seeds": .simulateSeeds(try SimulateOptions(given))
         case PutSignalDeclaration.command.path: .benchPutSignal(try PutSignalOptions(given))
         case PaperDeclaration.command.path: .simulatePaper(try PaperOptions(given))
@@ -68,7 +70,7 @@ enum CommandTree {
             + "machine lacks, 4 a deadline passed or a peer died.",
         subcommands: [
             RunDeclaration.command, BenchDeclaration.command, SimulateDeclaration.command,
-            DoctorDeclaration.command,
+            KernelsDeclaration.command, DoctorDeclaration.command,
         ],
         examples: [
             CommandExample(

@@ -36,6 +36,7 @@ struct Perseus {
         case .simulateExplain(let options): try executeExplain(options)
         case .simulateSweep(let options): try executeSweep(options)
         case .simulateProfile(let options): try executeProfile(options)
+        case .kernelsCompile(let options): try executeKernelsCompile(options)
         case .doctor(let options): try executeDoctor(options)
         }
     }

@@ -30,8 +30,15 @@ typedef long int64_t;
 #define PERSEUS_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
+#if defined(__CUDACC_RTC__)
+// NVRTC has no offsetof; this is what its front end makes a constant of.
+#define PERSEUS_OFFSET(type, member) __INTADDR__(&((type *)0)->member)
+#else
+#define PERSEUS_OFFSET(type, member) __builtin_offsetof(type, member)
+#endif
+
 #define PERSEUS_ASSERT_OFFSET(type, member, offset) \
-    PERSEUS_STATIC_ASSERT(__builtin_offsetof(type, member) == offset, #type "." #member)
+    PERSEUS_STATIC_ASSERT(PERSEUS_OFFSET(type, member) == offset, #type "." #member)
 
 enum {
     /// Bytes between two words that different parties write: two 64-byte lines, because

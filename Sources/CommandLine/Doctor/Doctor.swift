@@ -126,7 +126,8 @@ public struct Doctor {
                 remedy: "sudo apt install nvidia-driver"),
             library(
                 .nvrtc, .gpu, "NVRTC", enables: "compiling device code for the exact shape",
-                remedy: "pip install nvidia-cuda-nvrtc"),
+                remedy: "pip install nvidia-cuda-nvrtc, and name its lib folder in PERSEUS_NVRTC",
+                problem: "neither NVRTC nor nvcc found"),
         ]
     }
 
@@ -164,11 +165,12 @@ public struct Doctor {
 
     private func library(
         _ library: ProbedLibrary, _ area: Finding.Area, _ name: String, enables: String,
-        remedy: String
+        remedy: String, problem: String = "not found"
     ) -> Finding {
         switch probes.library(library) {
         case .present(let detail): Finding(area, name, found: detail, enables: enables)
-        case .missing: Finding(area, name, found: nil, enables: enables, remedy: remedy)
+        case .missing:
+            Finding(area, name, found: nil, enables: enables, remedy: remedy, problem: problem)
         case .unusable(let problem):
             Finding(area, name, found: nil, enables: enables, remedy: remedy, problem: problem)
         }

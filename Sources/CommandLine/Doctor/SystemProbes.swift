@@ -2,6 +2,8 @@
 
 import Foundation
 import Glibc
+import PerseusDevice
+import PerseusPrimitives
 
 extension MachineProbes {
     /// Looks at the machine that this process runs on.
@@ -67,10 +69,11 @@ private struct OpenLibrary {
 }
 
 private func probeLibrary(_ library: ProbedLibrary) -> LibraryState {
+    if library == .nvrtc { return probeCompiler() }
     guard let open = OpenLibrary(fileNames(of: library)) else { return .missing }
     return switch library {
-    case .cudaDriver: probeDevices(open)
-    case .nvrtc: probeCompiler(open)
+    case .cudaDriver: probeDevices()
+    case .nvrtc: probeCompiler()
     case .verbs: probeVerbs(open)
     case .libfabric: probeFabric(open)
     case .pmix: .present(text(of: "PMIx_Get_version", in: open))
@@ -81,8 +84,7 @@ private func probeLibrary(_ library: ProbedLibrary) -> LibraryState {
 private func fileNames(of library: ProbedLibrary) -> [String] {
     switch library {
     case .cudaDriver: ["libcuda.so.1"]
-    case .nvrtc:
-        ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so"]
+    case .nvrtc: []
     case .verbs: ["libibverbs.so.1"]
     case .libfabric: ["libfabric.so.1"]
     case .pmix: ["libpmix.so.2"]
@@ -90,37 +92,25 @@ private func fileNames(of library: ProbedLibrary) -> [String] {
     }
 }
 
-private func probeDevices(_ driver: OpenLibrary) -> LibraryState {
-    typealias Initialize = @convention(c) (UInt32) -> Int32
-    typealias Count = @convention(c) (UnsafeMutablePointer<Int32>) -> Int32
-    typealias Name = @convention(c) (UnsafeMutablePointer<CChar>, Int32, Int32) -> Int32
-    guard let initialize = driver.function("cuInit", as: Initialize.self),
-        let deviceCount = driver.function("cuDeviceGetCount", as: Count.self),
-        let deviceName = driver.function("cuDeviceGetName", as: Name.self)
-    else { return .unusable("libcuda.so.1 lacks cuInit or cuDeviceGetCount") }
-    let status = initialize(0)
-    guard status == 0 else { return .unusable("cuInit failed with CUDA error \(status)") }
-    var count: Int32 = 0
-    guard deviceCount(&count) == 0, count > 0 else { return .unusable("the driver has no device") }
-    let names = (0..<count).map { index -> String in
-        var bytes = [CChar](repeating: 0, count: 128)
-        guard deviceName(&bytes, Int32(bytes.count), index) == 0 else { return "unnamed" }
-        return bytes.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+private func probeDevices() -> LibraryState {
+    do {
+        let driver = try CUDADriver.load()
+        let count = try driver.deviceCount()
+        guard count > 0 else { return .unusable("the driver has no device") }
+        let name = try driver.deviceName(0)
+        return .present("\(count) x \(name), driver for CUDA \(driver.version)")
+    } catch {
+        return .unusable(error.reason)
     }
-    return .present("\(count) x \(names[0])")
 }
 
-private func probeCompiler(_ compiler: OpenLibrary) -> LibraryState {
-    typealias Version =
-        @convention(c) (
-            UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>
-        ) -> Int32
-    var major: Int32 = 0
-    var minor: Int32 = 0
-    guard let version = compiler.function("nvrtcVersion", as: Version.self),
-        version(&major, &minor) == 0
-    else { return .unusable("nvrtcVersion failed") }
-    return .present("version \(major).\(minor)")
+/// A wrong name in `PERSEUS_NVRTC` is a mistake to be told; a missing compiler is only missing.
+private func probeCompiler() -> LibraryState {
+    do {
+        return .present(try KernelCompiler.find().description)
+    } catch {
+        return getenv("PERSEUS_NVRTC") == nil ? .missing : .unusable(error.reason)
+    }
 }
 
 private func probeVerbs(_ verbs: OpenLibrary) -> LibraryState {

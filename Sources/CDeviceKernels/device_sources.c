@@ -1,0 +1,38 @@
+// The list of embedded files: a new kernel or header is one more entry here.
+#include "perseus_device_sources.h"
+
+#include <stddef.h>
+
+#pragma clang diagnostic ignored "-Wc23-extensions"
+
+#define FILE_BEGIN(name) {name, (const unsigned char[]){
+#define FILE_END , 0}},
+
+static const perseus_device_source sources[] = {
+    // Layouts that the CPU reads too.
+    FILE_BEGIN("perseus_base.h")
+    #embed "../CPerseusABI/include/perseus_base.h"
+    FILE_END
+    FILE_BEGIN("perseus_signal.h")
+    #embed "../CPerseusABI/include/perseus_signal.h"
+    FILE_END
+    FILE_BEGIN("perseus_arena.h")
+    #embed "../CPerseusABI/include/perseus_arena.h"
+    FILE_END
+    FILE_BEGIN("perseus_command.h")
+    #embed "../CPerseusABI/include/perseus_command.h"
+    FILE_END
+    FILE_BEGIN("perseus_ring.h")
+    #embed "../CPerseusABI/include/perseus_ring.h"
+    FILE_END
+    FILE_BEGIN("perseus_task.h")
+    #embed "../CPerseusABI/include/perseus_task.h"
+    FILE_END
+    // Kernels.
+    FILE_BEGIN("perseus_probe.cu")
+    #embed "kernels/perseus_probe.cu"
+    FILE_END
+    {NULL, NULL},
+};
+
+const perseus_device_source *perseus_device_sources(void) { return sources; }
