@@ -91,6 +91,15 @@ let package = Package(
         .target(name: "CDeviceKernels", exclude: ["kernels"]),
         // GPUs: driver, memory, launches; compiling device code and keeping the result.
         swiftTarget("Device", ["CCUDA", "CDeviceKernels", "PerseusPrimitives"]),
+        // Layers on a GPU: the megakernel's memory, its rings, proxies and emulated NICs.
+        swiftTarget(
+            "DeviceRuns",
+            [
+                "CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusDevice",
+                "PerseusExpertKernels", "PerseusMegakernel", "PerseusMemory", "PerseusMoE",
+                "PerseusPrimitives", "PerseusProxy", "PerseusRunners", "PerseusSoftNIC",
+                "PerseusTransport",
+            ]),
         // Baselines in C that benchmarks are measured against.
         .target(name: "CBenchmarkBaselines", dependencies: ["CPerseusABI"]),
         swiftTarget(

@@ -38,6 +38,9 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("perseus_device.cuh")
     #embed "kernels/perseus_device.cuh"
     FILE_END
+    FILE_BEGIN("perseus_device_layer.h")
+    #embed "../CPerseusABI/include/perseus_device_layer.h"
+    FILE_END
     // Kernels.
     FILE_BEGIN("perseus_probe.cu")
     #embed "kernels/perseus_probe.cu"
@@ -47,6 +50,45 @@ static const perseus_device_source sources[] = {
     FILE_END
     FILE_BEGIN("example_put_signal.cu")
     #embed "kernels/example_put_signal.cu"
+    FILE_END
+    FILE_BEGIN("hopper.cuh")
+    #embed "kernels/hopper.cuh"
+    FILE_END
+    FILE_BEGIN("wgmma.cuh")
+    #embed "kernels/wgmma.cuh"
+    FILE_END
+    FILE_BEGIN("shape.cuh")
+    #embed "kernels/shape.cuh"
+    FILE_END
+    FILE_BEGIN("layer.cuh")
+    #embed "kernels/layer.cuh"
+    FILE_END
+    FILE_BEGIN("tasks.cuh")
+    #embed "kernels/tasks.cuh"
+    FILE_END
+    FILE_BEGIN("plan.cuh")
+    #embed "kernels/plan.cuh"
+    FILE_END
+    FILE_BEGIN("send.cuh")
+    #embed "kernels/send.cuh"
+    FILE_END
+    FILE_BEGIN("operator.cuh")
+    #embed "kernels/operator.cuh"
+    FILE_END
+    FILE_BEGIN("rows.cuh")
+    #embed "kernels/rows.cuh"
+    FILE_END
+    FILE_BEGIN("tile.cuh")
+    #embed "kernels/tile.cuh"
+    FILE_END
+    FILE_BEGIN("worker.cuh")
+    #embed "kernels/worker.cuh"
+    FILE_END
+    FILE_BEGIN("copies.cuh")
+    #embed "kernels/copies.cuh"
+    FILE_END
+    FILE_BEGIN("megakernel.cu")
+    #embed "kernels/megakernel.cu"
     FILE_END
     {NULL, NULL},
 };

@@ -23,7 +23,7 @@ private final class Worker {
 ///
 /// - Parameter body: runs once per thread; returns the item at which it gave up and why, or nil.
 /// - Throws: the failure at the lowest item, whatever the threads' timing.
-func runOnThreads(
+package func runOnThreads(
     _ threads: Int, itemCount: Int, body: @escaping (StrideTo<Int>) -> (Int, any Error)?
 ) throws {
     let workers = (0..<threads).map { thread in

@@ -61,7 +61,9 @@ public struct Dispatcher: ~Copyable {
         } else {
             routerScratch = nil
         }
-        fillOrder()
+        for (index, expert) in state.program.sendingOrder(of: state.rank, state.geometry).enumerated() {
+            order[index] = expert
+        }
     }
 
     deinit {
@@ -90,30 +92,6 @@ public struct Dispatcher: ~Copyable {
         case .done: break
         }
         return outcome
-    }
-
-    /// The sending order: fixed for the layer, different on each rank.
-    private func fillOrder() {
-        let geometry = state.geometry
-        let experts = geometry.model.expertCount
-        if state.program.isDestinationMajor || state.program.isStaged {
-            var index = 0
-            for offset in 1...geometry.rankCount {
-                let rank = (state.rank + offset) % geometry.rankCount
-                for expert in geometry.placement.range(of: rank) {
-                    order[index] = Int32(expert)
-                    index += 1
-                }
-            }
-            return
-        }
-        for expert in 0..<experts { order[expert] = Int32(expert) }
-        var random = SeededRandom(
-            seed: state.program.orderSeed, stream: 0x0DE4 &+ UInt64(state.rank))
-        for last in stride(from: experts - 1, to: 0, by: -1) {
-            let other = random.next(below: last + 1)
-            (order[last], order[other]) = (order[other], order[last])
-        }
     }
 
     private mutating func beginRound(_ outcome: inout RoleStep) {

@@ -25,10 +25,11 @@ public struct LayerGeometry: Sendable {
     ///   - heapByteLimit: most bytes of one rank's data region; smaller limits mean more rounds.
     ///   - residentByteLimit: most bytes that rows may take over all ranks; the regions are mapped lazily, so this
     ///     is less than their sizes.
+    ///   - computesInPlace: results take the place of the rows that they are computed from.
     /// - Throws: `badInput` when not even one token fits, or a size exceeds what a signal word can name.
     public init(
         model: MoEModel, rankCount: Int, ranksPerNode: Int, tokensPerRank: [Int],
-        heapByteLimit: UInt64, residentByteLimit: UInt64 = .max
+        heapByteLimit: UInt64, residentByteLimit: UInt64 = .max, computesInPlace: Bool = false
     ) throws {
         precondition(tokensPerRank.count == rankCount, "LayerGeometry: one token count per rank")
         self.model = model
@@ -40,9 +41,10 @@ public struct LayerGeometry: Sendable {
         let stride = (model.hidden * 2 + 15) & ~15
         let experts = placement.maxExpertsPerRank
         func layout(tokens: Int) -> perseus_arena_layout {
-            perseus_arena_layout_make(
+            let layout = perseus_arena_layout_make(
                 UInt32(rankCount), UInt32(max(1, tokens * model.topK)), UInt32(stride),
                 UInt32(experts), UInt32(model.expertCount))
+            return computesInPlace ? perseus_arena_layout_in_place(layout) : layout
         }
         guard layout(tokens: 1).data_byte_count <= heapByteLimit else {
             throw PerseusError(

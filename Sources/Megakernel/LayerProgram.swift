@@ -1,5 +1,8 @@
 // What the kernel side of a scheme does differently: when it signals, in which order it sends, where it stops.
 
+import PerseusMoE
+import PerseusPrimitives
+
 /// How a rank's roles behave under one scheme. The proxy's side is `ProxyConfiguration` and `SignalOrdering`.
 public struct LayerProgram: Sendable {
     /// How dispatch signals relate to puts.
@@ -39,4 +42,19 @@ public struct LayerProgram: Sendable {
     /// The epoch of a round: 1 to 2^15 - 1, over and over. Zero is left out, because a word of zeros means "never
     /// written".
     func epoch(ofRound round: Int) -> UInt32 { UInt32((firstRound + round) % 0x7FFF + 1) }
+
+    /// The experts in the order in which `rank` sends to them: fixed for the layer, different on each rank.
+    public func sendingOrder(of rank: Int, _ geometry: LayerGeometry) -> [Int32] {
+        if isDestinationMajor || isStaged {
+            return (1...geometry.rankCount).flatMap { offset in
+                geometry.placement.range(of: (rank + offset) % geometry.rankCount).map(Int32.init)
+            }
+        }
+        var order = (0..<geometry.model.expertCount).map(Int32.init)
+        var random = SeededRandom(seed: orderSeed, stream: 0x0DE4 &+ UInt64(rank))
+        for last in stride(from: order.count - 1, to: 0, by: -1) {
+            order.swapAt(last, random.next(below: last + 1))
+        }
+        return order
+    }
 }

@@ -58,7 +58,7 @@ public final class LayerJob {
         plan.reportsTransmissions = reportsTransmissions
         plan.recordsTimings = recordsTimings
         let transport = TransportJob(
-            plan: plan, heaps: heaps, remoteRanks: geometry.remoteRanks(of:))
+            plan: plan, memory: heaps.map(RankMemory.init), remoteRanks: geometry.remoteRanks(of:))
         self.transport = transport
         let shared = LayerShared(
             geometry: geometry, program: setup.program, compute: compute, heaps: heaps,

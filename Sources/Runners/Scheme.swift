@@ -87,7 +87,7 @@ public struct SchemeSetup: Sendable {
     public let isProven: Bool
     public let signaling: String
     public let program: LayerProgram
-    let transport: TransportPlan
+    package let transport: TransportPlan
 
     /// - Parameter groupWords: most signal words that one destination gets at once.
     /// - Throws: `badInput` with the reason when the ordering is not proven on this fabric and that was not

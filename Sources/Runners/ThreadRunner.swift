@@ -12,7 +12,7 @@ import PerseusSoftNIC
 /// All roles of a rank run on one thread, ranks are dealt out round-robin; with fewer ranks than threads the spare
 /// threads take processors of the ranks (unless the kernel posts itself: then who posts is the rank's own thread). A thread that finds nothing to do backs off from pausing to yielding to short
 /// sleeps, so that many ranks share few cores politely.
-final class ThreadRunner<K: Kernel>: @unchecked Sendable {
+package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     private let job: TransportJob
     private let kernels: [K]
     private let threadCount: Int
@@ -44,7 +44,7 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     }
 
     /// - Parameter deadline: nanoseconds of real time after which the run is given up.
-    init(
+    package init(
         transport: TransportJob, kernels: [K], threadCount: Int, deadline: UInt64, isExact: Bool,
         activeRanks: [Int]
     ) {
@@ -67,7 +67,7 @@ final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     }
 
     /// Runs to the end, to a failure, or to the deadline.
-    func run() -> RunOutcome {
+    package func run() -> RunOutcome {
         startedAt = perseus_monotonic_nanoseconds()
         var threads: [pthread_t] = []
         for thread in 1..<max(1, threadCount) {

@@ -8,38 +8,84 @@ import PerseusPrimitives
 import PerseusProxy
 import PerseusSoftNIC
 
+/// The memory of one rank, as its NIC and its proxies see it.
+package struct RankMemory {
+    /// Base of the data region; nil: no bytes. May be an address of a device.
+    package var data: UnsafeMutableRawPointer?
+    package var signals: UnsafeMutablePointer<UInt64>
+    /// Where immediates stage words; nil without them.
+    package var shadow: UnsafeMutablePointer<UInt64>?
+    package var layout: perseus_arena_layout
+
+    package init(
+        data: UnsafeMutableRawPointer?, signals: UnsafeMutablePointer<UInt64>,
+        shadow: UnsafeMutablePointer<UInt64>?, layout: perseus_arena_layout
+    ) {
+        self.data = data
+        self.signals = signals
+        self.shadow = shadow
+        self.layout = layout
+    }
+
+    init(_ heap: SymmetricHeap) {
+        self.init(
+            data: heap.data, signals: heap.signalWords, shadow: heap.shadowWords,
+            layout: heap.layout)
+    }
+}
+
+/// What a kernel on a device brings along: rings that it can reach, and who places bytes there.
+package struct DevicePorts: @unchecked Sendable {
+    /// [rank][proxy thread]: zeroed memory for a ring of `ringCapacity` slots, aligned to 128 bytes.
+    package var rings: [[UnsafeMutableRawPointer]]
+    package var ringCapacity: Int
+    /// [rank]
+    package var copies: UnsafeMutablePointer<CopyQueue>
+
+    package init(
+        rings: [[UnsafeMutableRawPointer]], ringCapacity: Int,
+        copies: UnsafeMutablePointer<CopyQueue>
+    ) {
+        self.rings = rings
+        self.ringCapacity = ringCapacity
+        self.copies = copies
+    }
+}
+
 /// How commands travel, every choice made.
-struct TransportPlan {
-    var ordering: SignalOrdering
+package struct TransportPlan: Sendable {
+    package var ordering: SignalOrdering
     /// The kernel's roles write work requests themselves.
     var isDirect = false
-    var proxy = ProxyConfiguration()
-    var nic = NICParameters()
-    var proxyThreads = 1
+    package var proxy = ProxyConfiguration()
+    package var nic = NICParameters()
+    package var proxyThreads = 1
     /// Queue pairs of each proxy thread's endpoint.
     var queueCount = 1
     /// What posting is charged.
-    var posting = PostingCosts()
-    var faults = FaultPlan()
+    package var posting = PostingCosts()
+    package var faults = FaultPlan()
     /// The engines say what was on the wire and when, for a trace.
     var reportsTransmissions = false
     /// The engines remember each request's way, for the critical path.
     var recordsTimings = false
+    /// The kernel runs on a device.
+    package var device: DevicePorts?
 }
 
 /// Rings, proxies, NICs and the fabric between them, with one way out for each rank's kernel.
 ///
 /// Building it is the only time at which anything is allocated.
-final class TransportJob {
+package final class TransportJob {
     let ranks: Int
-    let proxyThreads: Int
+    package let proxyThreads: Int
     let fabric: SoftFabric
     let faults: FaultPlan
     /// [rank][proxy thread]
     let proxies: UnsafeMutablePointer<ProxyLoop<SoftNICEndpoint>>
     let clocks: UnsafeMutablePointer<StepClock>
     /// [rank]
-    let engines: UnsafeMutablePointer<NICEngine>
+    package let engines: UnsafeMutablePointer<NICEngine>
     /// [rank]: where the rank's kernel pushes.
     let ports: [any CommandPort]
     /// [rank]: the port whose lock guards the rank's only proxy, where the kernel posts itself.
@@ -52,18 +98,18 @@ final class TransportJob {
     static let ringCapacity = 1024
 
     /// - Parameters:
-    ///   - heaps: the memory of each rank; registered with the fabric, and must outlive the job.
+    ///   - memory: of each rank; registered with the fabric, and must outlive the job.
     ///   - remoteRanks: destinations of a rank that its proxies serve.
-    init(plan: TransportPlan, heaps: [SymmetricHeap], remoteRanks: (Int) -> Int) {
-        ranks = heaps.count
+    package init(plan: TransportPlan, memory: [RankMemory], remoteRanks: (Int) -> Int) {
+        ranks = memory.count
         proxyThreads = plan.proxyThreads
         faults = plan.faults
         fabric = SoftFabric(
-            rankCount: heaps.count, receiveDepth: plan.ordering.usesImmediates ? 1024 : 0)
-        Self.register(heaps, on: fabric)
-        var parts = Parts(plan: plan, fabric: fabric, ranks: heaps.count)
-        for (rank, heap) in heaps.enumerated() {
-            parts.build(rank, heap: heap, remoteRanks: remoteRanks(rank))
+            rankCount: memory.count, receiveDepth: plan.ordering.usesImmediates ? 1024 : 0)
+        Self.register(memory, on: fabric)
+        var parts = Parts(plan: plan, fabric: fabric, ranks: memory.count)
+        for (rank, memory) in memory.enumerated() {
+            parts.build(rank, memory: memory, remoteRanks: remoteRanks(rank))
         }
         proxies = parts.proxies
         clocks = parts.clocks
@@ -86,22 +132,22 @@ final class TransportJob {
     }
 
     /// Sums of all proxies.
-    var counters: ProxyCounters {
+    package var counters: ProxyCounters {
         var sum = ProxyCounters()
         for index in 0..<ranks * proxyThreads { sum += proxies[index].counters }
         return sum
     }
 
-    private static func register(_ heaps: [SymmetricHeap], on fabric: SoftFabric) {
-        for (rank, heap) in heaps.enumerated() {
-            let signalBytes = heap.layout.signal_byte_count
+    private static func register(_ memory: [RankMemory], on fabric: SoftFabric) {
+        for (rank, memory) in memory.enumerated() {
+            let signalBytes = memory.layout.signal_byte_count
             fabric.register(
                 rank: rank, region: Int(PERSEUS_REGION_DATA.rawValue),
-                SoftRegion(base: heap.data, byteCount: heap.layout.data_byte_count))
+                SoftRegion(base: memory.data, byteCount: memory.layout.data_byte_count))
             fabric.register(
                 rank: rank, region: Int(PERSEUS_REGION_SIGNAL.rawValue),
-                SoftRegion(base: UnsafeMutableRawPointer(heap.signalWords), byteCount: signalBytes))
-            guard let shadow = heap.shadowWords else { continue }
+                SoftRegion(base: UnsafeMutableRawPointer(memory.signals), byteCount: signalBytes))
+            guard let shadow = memory.shadow else { continue }
             fabric.register(
                 rank: rank, region: Int(PERSEUS_REGION_SIGNAL_SHADOW.rawValue),
                 SoftRegion(base: UnsafeMutableRawPointer(shadow), byteCount: signalBytes))
@@ -132,7 +178,7 @@ final class TransportJob {
             engines = .allocate(capacity: ranks)
         }
 
-        mutating func build(_ rank: Int, heap: SymmetricHeap, remoteRanks: Int) {
+        mutating func build(_ rank: Int, memory: RankMemory, remoteRanks: Int) {
             let threads = plan.proxyThreads
             let nic = SoftNIC(
                 fabric: fabric, rank: rank, endpointCount: threads, queueCount: plan.queueCount,
@@ -142,11 +188,12 @@ final class TransportJob {
                 to: nic.makeEngine(
                     faults: plan.faults, reportsTransmissions: plan.reportsTransmissions,
                     recordsTimings: plan.recordsTimings,
-                    destinationCount: (remoteRanks + threads - 1) / threads))
+                    destinationCount: (remoteRanks + threads - 1) / threads,
+                    copies: plan.device.map { $0.copies + rank }))
             var rings: [CommandRing] = []
             let firstBoard = boards.count
             for thread in 0..<threads {
-                let ring = makeRing()
+                let ring = makeRing(rank, thread)
                 rings.append(ring)
                 let board = CompletionBoard(wordCount: 1)
                 boards.append(board)
@@ -156,7 +203,7 @@ final class TransportJob {
                         transport: nic.makeEndpoint(
                             thread, costs: plan.posting, clock: clocks + index),
                         rings: plan.isDirect ? [] : [ring], rankCount: ranks,
-                        ordering: plan.ordering, receiver: receiver(thread: thread, heap: heap),
+                        ordering: plan.ordering, receiver: receiver(thread: thread, memory: memory),
                         board: board, configuration: plan.proxy))
             }
             if plan.isDirect {
@@ -170,7 +217,11 @@ final class TransportJob {
             }
         }
 
-        private mutating func makeRing() -> CommandRing {
+        private mutating func makeRing(_ rank: Int, _ thread: Int) -> CommandRing {
+            if let device = plan.device {
+                return CommandRing.initialize(
+                    at: device.rings[rank][thread], capacity: device.ringCapacity)
+            }
             let memory = UnsafeMutableRawPointer.allocate(
                 byteCount: CommandRing.byteCount(capacity: ringCapacity), alignment: 128)
             ringMemory.append(memory)
@@ -178,12 +229,12 @@ final class TransportJob {
         }
 
         /// The rank's first proxy takes what arrives for all of them.
-        private func receiver(thread: Int, heap: SymmetricHeap) -> ImmediateReceiver {
-            guard plan.ordering.usesImmediates && thread == 0, let shadow = heap.shadowWords else {
+        private func receiver(thread: Int, memory: RankMemory) -> ImmediateReceiver {
+            guard plan.ordering.usesImmediates && thread == 0, let shadow = memory.shadow else {
                 return ImmediateReceiver()
             }
             return ImmediateReceiver(
-                words: heap.signalWords, shadow: shadow, layout: heap.layout,
+                words: memory.signals, shadow: shadow, layout: memory.layout,
                 countsData: plan.ordering == .countedImmediate)
         }
     }

@@ -213,8 +213,10 @@ extension NICEngine {
         }
         if request.operation == .fetchAdd {
             addAtPeer(entry)
-        } else {
+        } else if copies == nil {
             place(entry, fragment: fragment)
+        } else {
+            command(entry, fragment: fragment)
         }
         if active[Int(entry)].fragmentsLeft == 0 && request.operation == .writeWithImmediate {
             notifyReceiver(entry, peer: peer, immediate: request.immediate, at: now)
@@ -244,6 +246,62 @@ extension NICEngine {
         notify(notice)
     }
 
+    /// Has the bytes of one fragment moved, or words stored, by the copy blocks.
+    @inlinable
+    mutating func command(_ entry: Int32, fragment: Int) {
+        guard let copies, let placements else { return }
+        let request = active[Int(entry)]
+        if let target = fabric.address(
+            rank: Int(request.peer), region: request.remoteRegion, offset: request.remoteOffset)
+        {
+            let address = UInt64(UInt(bitPattern: target))
+            if request.isInline {
+                let payload = payloads + Int(entry) &* payloadWords
+                for index in 0..<Int(request.byteCount) >> 3 {
+                    copies.pointee.store(
+                        request.byteCount == 8 ? request.localOffset : payload[index],
+                        to: address &+ UInt64(index) &* 8)
+                }
+            } else if let source = fabric.address(
+                rank: rank, region: request.localRegion, offset: request.localOffset)
+            {
+                let bytes = bytesOfFragment(fragment, of: entry)
+                if !bytes.isEmpty {
+                    copies.pointee.copy(
+                        from: UInt64(UInt(bitPattern: source)) &+ UInt64(bytes.lowerBound),
+                        to: address &+ UInt64(bytes.lowerBound), byteCount: bytes.count)
+                }
+            }
+        }
+        placements[Int(entry)] = copies.pointee.given
+    }
+
+    /// Acknowledges, in order, what was placed meanwhile; true when anything was.
+    @inlinable
+    mutating func finishPlaced(now: UInt64) -> Bool {
+        guard let copies, let placements, let unplaced else { return false }
+        var hasWorked = false
+        while unplacedCount > 0, noticeCount_ < NICEngine.noticeCapacity - 8 {
+            let entry = unplaced[unplacedHead]
+            guard copies.pointee.isDone(placements[Int(entry)]) else { break }
+            unplacedHead = unplacedHead &+ 1 < entryCapacity ? unplacedHead &+ 1 : 0
+            unplacedCount &-= 1
+            finish(entry, at: now, isSignaled: active[Int(entry)].isSignaled)
+            hasWorked = true
+        }
+        return hasWorked
+    }
+
+    /// The part of a request that a fragment carries.
+    @inlinable @inline(__always)
+    func bytesOfFragment(_ fragment: Int, of entry: Int32) -> Range<Int> {
+        let total = Int(active[Int(entry)].byteCount)
+        let count = Int(active[Int(entry)].fragmentCount)
+        let portion = count == 1 ? total : (total / count + 15) & ~15
+        let begin = min(total, fragment &* portion)
+        return begin..<(fragment == count &- 1 ? total : min(total, begin &+ portion))
+    }
+
     /// Moves the bytes of one fragment. Words of signal regions are stored whole, each with release.
     @inlinable
     mutating func place(_ entry: Int32, fragment: Int) {
@@ -264,15 +322,13 @@ extension NICEngine {
             notifySignal(entry, count: total >> 3)
             return
         }
-        let count = Int(active[Int(entry)].fragmentCount)
-        let portion = count == 1 ? total : (total / count + 15) & ~15
-        let begin = fragment &* portion
-        let end = fragment == count &- 1 ? total : min(total, begin &+ portion)
-        guard begin < end,
+        let bytes = bytesOfFragment(fragment, of: entry)
+        guard !bytes.isEmpty,
             let source = fabric.address(
                 rank: rank, region: request.localRegion, offset: request.localOffset)
         else { return }
-        (target + begin).copyMemory(from: source + begin, byteCount: end &- begin)
+        (target + bytes.lowerBound).copyMemory(
+            from: source + bytes.lowerBound, byteCount: bytes.count)
     }
 
     /// Hands an immediate to the peer's receive queue; a full queue is tried again, as a NIC would.
@@ -299,6 +355,14 @@ extension NICEngine {
     mutating func acknowledge(_ entry: Int32, at now: UInt64) {
         if fabric.isDead(Int(active[Int(entry)].peer)) {
             events.push(time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
+            return
+        }
+        if let copies, let placements, let unplaced,
+            unplacedCount > 0 || !copies.pointee.isDone(placements[Int(entry)])
+        {
+            let slot = unplacedHead &+ unplacedCount
+            unplaced[slot < entryCapacity ? slot : slot &- entryCapacity] = entry
+            unplacedCount &+= 1
             return
         }
         finish(entry, at: now, isSignaled: active[Int(entry)].isSignaled)

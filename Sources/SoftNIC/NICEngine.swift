@@ -171,6 +171,15 @@ public struct NICEngine: ~Copyable {
     @inlinable public var noticeCount: Int { noticeCount_ }
     /// [entry]: each request's way through the NIC, where somebody wants to know; nil otherwise.
     @usableFromInline let timings: UnsafeMutablePointer<NICTiming>?
+    /// Where bytes are placed by others: their queue; nil: this engine moves bytes itself.
+    @usableFromInline let copies: UnsafeMutablePointer<CopyQueue>?
+    /// [entry]: commands that must be done before it is acknowledged; with `copies` only.
+    @usableFromInline let placements: UnsafeMutablePointer<UInt64>?
+    /// Acknowledged entries whose bytes are still being placed, in order: a ring of the capacity.
+    @usableFromInline let unplaced: UnsafeMutablePointer<Int32>?
+    @usableFromInline let entryCapacity: Int
+    @usableFromInline var unplacedHead = 0
+    @usableFromInline var unplacedCount = 0
     /// When this NIC last placed bytes at a peer, by the clock of `step`.
     public var lastPlacedAt: UInt64 = 0
     /// Time that the transmit engine was busy.
@@ -187,7 +196,8 @@ public struct NICEngine: ~Copyable {
     @usableFromInline static let fragmentLimit = 4
 
     init(
-        model: UnsafePointer<NICModel>, rank: Int, links: [SoftNICLink], destinationCount: Int
+        model: UnsafePointer<NICModel>, rank: Int, links: [SoftNICLink], destinationCount: Int,
+        copies: UnsafeMutablePointer<CopyQueue>?
     ) {
         self.model = model
         self.rank = rank
@@ -202,6 +212,10 @@ public struct NICEngine: ~Copyable {
         payloadWords = links.map(\.payloadWords).max() ?? 1
         payloads = .allocate(capacity: capacity * payloadWords)
         timings = model.pointee.recordsTimings ? .allocate(capacity: capacity) : nil
+        self.copies = copies
+        entryCapacity = capacity
+        placements = copies != nil ? .allocate(capacity: capacity) : nil
+        unplaced = copies != nil ? .allocate(capacity: capacity) : nil
         freeCount = capacity
         let queueCount = links.reduce(0) { $0 + $1.queueCount }
         flowCount =
@@ -232,6 +246,8 @@ public struct NICEngine: ~Copyable {
         ready.deallocate()
         notices.deallocate()
         timings?.deallocate()
+        placements?.deallocate()
+        unplaced?.deallocate()
     }
 
     @inlinable @inline(__always)
@@ -260,6 +276,7 @@ public struct NICEngine: ~Copyable {
         noticeCount_ = 0
         if fabric.isDead(rank) { return false }
         var hasWorked = admitPosted(now: now)
+        if unplacedCount > 0, finishPlaced(now: now) { hasWorked = true }
         while noticeCount < NICEngine.noticeCapacity - 8, handleNext(now: now) { hasWorked = true }
         return hasWorked
     }

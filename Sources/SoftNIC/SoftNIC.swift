@@ -59,16 +59,18 @@ public final class SoftNIC: @unchecked Sendable {
     ///
     /// - Parameter destinationCount: peers that each endpoint sends to; counts into the completion delay where the
     ///   fabric keeps completions in software.
+    /// - Parameter copies: who places bytes in memory that the CPU does not reach; outlives the engine.
     public func makeEngine(
         faults: FaultPlan, reportsTransmissions: Bool, recordsTimings: Bool = false,
-        destinationCount: Int? = nil
+        destinationCount: Int? = nil, copies: UnsafeMutablePointer<CopyQueue>? = nil
     ) -> NICEngine {
         NICEngine(
             model: fabric.model(
                 parameters, faults: faults, reportsTransmissions: reportsTransmissions,
                 recordsTimings: recordsTimings),
             rank: rank, links: links,
-            destinationCount: destinationCount ?? max(1, fabric.rankCount / max(1, links.count)))
+            destinationCount: destinationCount ?? max(1, fabric.rankCount / max(1, links.count)),
+            copies: copies)
     }
 
     /// The endpoint of proxy `index`; call once for each. Endpoint 0 receives the immediates of the rank.

@@ -95,6 +95,16 @@ PERSEUS_INLINE perseus_arena_layout perseus_arena_layout_make(
     return layout;
 }
 
+/// The same with results in the place of the rows that they are computed from, where a kernel has read all of these
+/// before it stores the first result: a third of the memory less.
+PERSEUS_INLINE perseus_arena_layout perseus_arena_layout_in_place(perseus_arena_layout layout) {
+    uint64_t saved = layout.return_data - layout.result_data;
+    layout.result_data = layout.dispatch_data;
+    layout.return_data -= saved;
+    layout.data_byte_count -= saved;
+    return layout;
+}
+
 /// Byte offset of sendData[row] in the data region.
 PERSEUS_INLINE uint64_t perseus_arena_send_row(const perseus_arena_layout *layout, uint64_t row) {
     return layout->send_data + row * layout->row_stride;

@@ -28,7 +28,14 @@ enum perseus_wait_kind {
     PERSEUS_WAIT_GROUP = 5,
     /// In the relay: that the producers of the launch end. index: ring; expected: blocks; seen:
     /// blocks that ended.
-    PERSEUS_WAIT_PRODUCERS = 6
+    PERSEUS_WAIT_PRODUCERS = 6,
+    /// In the operator of a megakernel: the end of a round. index: round; expected: dispatch words missing << 32 | groups
+    /// of tiles made; seen: tokens combined << 32 | groups done.
+    PERSEUS_WAIT_ROUND = 7,
+    /// In a worker of a megakernel: its next task. index: place in the queue.
+    PERSEUS_WAIT_TASK = 8,
+    /// At the start of a launch: its other blocks. expected: blocks; seen: blocks that have begun.
+    PERSEUS_WAIT_BLOCKS = 9
 };
 
 /// States of a record.

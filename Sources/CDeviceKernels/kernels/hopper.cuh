@@ -1,0 +1,124 @@
+// Hopper's own instructions behind names: barriers that count bytes, bulk tensor copies, fences between proxies.
+#pragma once
+
+#include "perseus_base.h"
+
+namespace perseus {
+
+constexpr int kWarpThreads = 32;
+constexpr int kWarpgroupThreads = 128;
+
+__device__ __forceinline__ uint32_t shared_address(const void *pointer) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+__device__ __forceinline__ uint64_t global_nanoseconds() {
+    uint64_t time;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(time));
+    return time;
+}
+
+/// The warp's first lane's value, which the compiler then knows to be the same in all lanes: wgmma wants to be reached
+/// without divergence.
+__device__ __forceinline__ int uniform(int value) { return __shfl_sync(0xFFFFFFFF, value, 0); }
+
+// MARK: Barriers in shared memory
+
+__device__ __forceinline__ void barrier_init(uint64_t *barrier, uint32_t arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
+        "r"(arrivals));
+}
+
+/// Makes initialised barriers visible to the bulk copy engine; before the block's first `__syncthreads`.
+__device__ __forceinline__ void barrier_init_fence() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ __forceinline__ void barrier_arrive(uint64_t *barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+        : "memory");
+}
+
+/// Arrives, and makes the phase also wait for `bytes` of bulk copies.
+__device__ __forceinline__ void barrier_expect(uint64_t *barrier, uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(
+                     shared_address(barrier)),
+        "r"(bytes)
+        : "memory");
+}
+
+/// Waits for the end of the phase with the given parity.
+__device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity) {
+    asm volatile(
+        "{\n.reg .pred done;\n"
+        "again:\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "@done bra finished;\n"
+        "bra again;\n"
+        "finished:\n}\n" ::"r"(shared_address(barrier)),
+        "r"(parity)
+        : "memory");
+}
+
+/// A barrier of `threads` threads of the block, beside `__syncthreads`; ids 1 to 15.
+__device__ __forceinline__ void named_barrier(int id, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// MARK: Bulk tensor copies
+
+/// A tensor map, encoded by the driver on the host; opaque.
+struct alignas(64) TensorMap {
+    uint64_t words[16];
+};
+
+/// One box at (column, row) into shared memory; arrives with its bytes at `barrier`. One thread.
+__device__ __forceinline__ void copy_box(
+    void *target, const TensorMap *map, uint64_t *barrier, int column, int row) {
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
+        " [%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(target)),
+        "l"(map), "r"(shared_address(barrier)), "r"(column), "r"(row)
+        : "memory");
+}
+
+/// Between data that ordinary stores wrote (by this GPU, a peer or a NIC) and bulk copies that read it.
+__device__ __forceinline__ void fence_bulk_copies() {
+    asm volatile("fence.proxy.async;" ::: "memory");
+}
+
+// MARK: Warpgroup multiplication
+
+/// Descriptor of a K-major operand with rows of 128 bytes, swizzled by 128 bytes, in shared memory.
+__device__ __forceinline__ uint64_t matrix_descriptor(const void *pointer) {
+    constexpr uint64_t swizzle_128 = 1ull << 62;
+    constexpr uint64_t eight_rows = (1024ull >> 4) << 32;
+    constexpr uint64_t leading = 1ull << 16;
+    return swizzle_128 | eight_rows | leading | ((shared_address(pointer) & 0x3FFFF) >> 4);
+}
+
+__device__ __forceinline__ void warpgroup_arrive() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+__device__ __forceinline__ void warpgroup_commit() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/// Waits until at most `Pending` committed groups are under way.
+template <int Pending>
+__device__ __forceinline__ void warpgroup_wait() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
+}
+
+template <int Registers>
+__device__ __forceinline__ void give_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
+}
+
+template <int Registers>
+__device__ __forceinline__ void take_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
+}
+
+}  // namespace perseus

@@ -1,0 +1,380 @@
+// The operator block of a rank: plans the round, watches signal words, makes tasks, and knows when the round is over.
+//
+// Its warps are the subscriber and scheduler (warp 0), the relay of ring credits (warp 1), and the watchers of what comes
+// back (the warps of the two upper warpgroups).
+#pragma once
+
+#include "layer.cuh"
+#include "plan.cuh"
+#include "send.cuh"
+
+namespace perseus {
+
+/// Segments wait here for a second one of their expert.
+struct WaitingSegment {
+    uint32_t source;
+    uint32_t first_row;
+    uint32_t rows;
+};
+
+/// The operator's part of shared memory.
+struct OperatorMemory {
+    /// `plan_round` counts here; later free for others.
+    uint32_t counts[kPlanThreads * Shape::kExperts];
+    WaitingSegment waiting[Shape::kExperts];
+    /// [local expert] sources whose word was seen in this round.
+    uint32_t words_seen[Shape::kExperts];
+    uint32_t return_blocks;
+    /// Threads whose returns are all there.
+    uint32_t watchers_done;
+    uint32_t is_round_over;
+    uint32_t next_group;
+};
+
+/// Appends the tasks of one multiplication over groups `first ..< first + count`: all tiles of a group, then the next.
+/// One warp, all lanes.
+__device__ __forceinline__ void append_tiles(const TaskQueue &queue, uint32_t type, uint32_t expert,
+    uint32_t first, uint32_t count, uint32_t tiles) {
+    const uint32_t lane = threadIdx.x % kWarpThreads;
+    const uint32_t total = count * tiles;
+    uint32_t position = 0;
+    if (lane == 0) {
+        __threadfence();
+        position = queue.reserve(total);
+    }
+    position = __shfl_sync(0xFFFFFFFF, position, 0);
+    for (uint32_t index = lane; index < total; index += kWarpThreads) {
+        queue.publish(position + index, type, expert, index % tiles, first + index / tiles);
+    }
+    __syncwarp();
+}
+
+/// The subscriber and scheduler of a rank. One warp, all lanes take part in every call.
+struct Scheduler {
+    const LayerView &layer;
+    const Round &round;
+    OperatorMemory &memory;
+    TaskQueue queue;
+    uint32_t words_left;
+    uint32_t groups_made = 0;
+
+    __device__ Scheduler(const LayerView &layer, const Round &round, OperatorMemory &memory)
+        : layer(layer), round(round), memory(memory), queue(layer.rank()),
+          words_left(layer.layer->rank_count * layer.rank().expert_count) {}
+
+    __device__ __forceinline__ perseus_device_group *groups() const {
+        return reinterpret_cast<perseus_device_group *>(layer.rank().groups);
+    }
+
+    __device__ __forceinline__ void set_group(uint32_t index, uint32_t expert, WaitingSegment first,
+        WaitingSegment second) const {
+        perseus_device_group &group = groups()[index];
+        group.source[0] = first.source;
+        group.source[1] = second.source;
+        group.first_row[0] = first.first_row;
+        group.first_row[1] = second.first_row;
+        group.rows[0] = first.rows;
+        group.rows[1] = second.rows;
+        group.expert = expert;
+        group.up_done = 0;
+        group.down_done = 0;
+    }
+
+    /// Pack tasks of all transfers in sending order; transfers without rows are sent at once.
+    __device__ void append_packs() {
+        const perseus_device_rank &rank = layer.rank();
+        const uint32_t lane = threadIdx.x % kWarpThreads;
+        const uint32_t *order = reinterpret_cast<const uint32_t *>(rank.order);
+        const uint32_t *first_row = reinterpret_cast<const uint32_t *>(rank.first_row);
+        for (int index = 0; index < Shape::kExperts; ++index) {
+            const uint32_t expert = order[index];
+            const uint32_t first = first_row[expert];
+            const uint32_t rows = first_row[expert + 1] - first;
+            if (rows == 0) {
+                send_transfer(layer, round, expert);
+                continue;
+            }
+            const uint32_t chunks = (rows + PERSEUS_DEVICE_SEGMENT_ROWS - 1) / PERSEUS_DEVICE_SEGMENT_ROWS;
+            uint32_t position = lane == 0 ? queue.reserve(chunks) : 0;
+            position = __shfl_sync(0xFFFFFFFF, position, 0);
+            for (uint32_t chunk = lane; chunk < chunks; chunk += kWarpThreads) {
+                const uint32_t begin = chunk * PERSEUS_DEVICE_SEGMENT_ROWS;
+                queue.publish(position + chunk, PERSEUS_DEVICE_TASK_PACK, expert, first + begin,
+                    min(rows - begin, static_cast<uint32_t>(PERSEUS_DEVICE_SEGMENT_ROWS)));
+            }
+        }
+        __syncwarp();
+    }
+
+    /// The shared expert's groups: pairs of token segments. They need nothing but the tokens.
+    __device__ void append_shared() {
+        if constexpr (Shape::kSharedIntermediate > 0) {
+            const uint32_t lane = threadIdx.x % kWarpThreads;
+            const uint32_t segments = (round.tokens + PERSEUS_DEVICE_SEGMENT_ROWS - 1)
+                / PERSEUS_DEVICE_SEGMENT_ROWS;
+            const uint32_t count = (segments + 1) / 2;
+            const uint32_t first = shared_group_begin();
+            for (uint32_t group = lane; group < count; group += kWarpThreads) {
+                set_group(first + group, 0, token_segment(2 * group), token_segment(2 * group + 1));
+            }
+            __syncwarp();
+            append_tiles(queue, PERSEUS_DEVICE_TASK_SHARED_UP, 0, first, count, Shape::kSharedUpTiles);
+        }
+    }
+
+    __device__ __forceinline__ uint32_t shared_group_count() const {
+        return Shape::kSharedIntermediate > 0
+            ? (round.tokens + 2 * PERSEUS_DEVICE_SEGMENT_ROWS - 1) / (2 * PERSEUS_DEVICE_SEGMENT_ROWS)
+            : 0;
+    }
+
+    /// Groups of the shared expert lie at the end of the table.
+    __device__ __forceinline__ uint32_t shared_group_begin() const {
+        return layer.rank().group_capacity - shared_group_count();
+    }
+
+    __device__ __forceinline__ WaitingSegment token_segment(uint32_t index) const {
+        const int begin = static_cast<int>(index) * PERSEUS_DEVICE_SEGMENT_ROWS;
+        const int rows = min(max(round.tokens - begin, 0), static_cast<int>(PERSEUS_DEVICE_SEGMENT_ROWS));
+        return {layer.rank_index, static_cast<uint32_t>(round.first_token + begin),
+            static_cast<uint32_t>(rows)};
+    }
+
+    /// Looks at the next 32 dispatch words from `cursor` on; `seen` has a bit for each of this lane's words.
+    __device__ bool look_for_words(uint32_t base, uint32_t *seen) {
+        const perseus_device_rank &rank = layer.rank();
+        const uint32_t total = layer.layer->rank_count * rank.expert_count;
+        const uint32_t lane = threadIdx.x % kWarpThreads;
+        const uint32_t index = base + lane;
+        const uint32_t block = base / kWarpThreads;
+        bool has_come = false;
+        uint64_t word = 0;
+        if (index < total && !(seen[block] >> lane & 1)) {
+            const uint32_t source = index / rank.expert_count;
+            const uint32_t expert = index - source * rank.expert_count;
+            word = load_acquire_sys(reinterpret_cast<const uint64_t *>(rank.signals)
+                + perseus_dispatch_word_index(source, expert, layer.layer->layout.max_experts_per_rank));
+            has_come = perseus_signal_reached(word, round.epoch);
+        }
+        uint32_t come = __ballot_sync(0xFFFFFFFF, has_come);
+        if (come == 0) return false;
+        __syncwarp();
+        if (lane == 0) seen[block] |= come;
+        words_left -= __popc(come);
+        while (come != 0) {
+            const int from = __ffs(come) - 1;
+            come &= come - 1;
+            const uint64_t arrived = __shfl_sync(0xFFFFFFFF, word, from);
+            const uint32_t at = base + from;
+            const uint32_t source = at / rank.expert_count;
+            // A newer word took the place of one that announced nothing: its rows belong to the next round.
+            const bool is_of_round = perseus_signal_epoch(arrived) == round.epoch;
+            take_rows(source, at - source * rank.expert_count, perseus_signal_first_row(arrived),
+                is_of_round ? perseus_signal_rows(arrived) : 0);
+        }
+        return true;
+    }
+
+    /// Makes groups of arrived rows; at most one segment waits for a partner.
+    __device__ void take_rows(uint32_t source, uint32_t expert, uint32_t first_row, uint32_t rows) {
+        const uint32_t lane = threadIdx.x % kWarpThreads;
+        const WaitingSegment waiting = memory.waiting[expert];
+        const bool pairs = layer.layer->pairs_sources != 0;
+        const uint32_t seen = memory.words_seen[expert] + 1;
+        const bool is_last = seen == layer.layer->rank_count;
+        __syncwarp();
+        const uint32_t segments = (rows + PERSEUS_DEVICE_SEGMENT_ROWS - 1) / PERSEUS_DEVICE_SEGMENT_ROWS;
+        const uint32_t lead = waiting.rows > 0 ? 1 : 0;
+        const uint32_t all = segments + lead;
+        const bool keeps_last = pairs && !is_last && all % 2 == 1;
+        const uint32_t count = keeps_last ? all / 2 : (all + 1) / 2;
+        auto segment = [&](uint32_t index) -> WaitingSegment {
+            if (index < lead) return waiting;
+            const uint32_t begin = (index - lead) * PERSEUS_DEVICE_SEGMENT_ROWS;
+            if (begin >= rows) return {source, 0, 0};
+            return {source, first_row + begin,
+                min(rows - begin, static_cast<uint32_t>(PERSEUS_DEVICE_SEGMENT_ROWS))};
+        };
+        const uint32_t first = groups_made;
+        for (uint32_t group = lane; group < count; group += kWarpThreads) {
+            set_group(first + group, expert, segment(2 * group), segment(2 * group + 1));
+        }
+        __syncwarp();
+        if (lane == 0) {
+            memory.words_seen[expert] = seen;
+            memory.waiting[expert] = keeps_last ? segment(all - 1) : WaitingSegment{0, 0, 0};
+        }
+        groups_made += count;
+        __syncwarp();
+        if (count > 0) append_tiles(queue, PERSEUS_DEVICE_TASK_UP, expert, first, count, Shape::kUpTiles);
+    }
+
+    /// Without packing, for measurements on one rank: all rows of the plan are taken as arrived.
+    __device__ void take_planned_rows() {
+        const uint32_t *first_row = reinterpret_cast<const uint32_t *>(layer.rank().first_row);
+        for (uint32_t expert = 0; expert < layer.rank().expert_count; ++expert) {
+            take_rows(0, expert, first_row[expert], first_row[expert + 1] - first_row[expert]);
+        }
+        words_left = 0;
+    }
+
+    /// Workers have nothing to do: what waits for a partner goes alone.
+    __device__ void release_waiting() {
+        const uint32_t lane = threadIdx.x % kWarpThreads;
+        for (uint32_t expert = 0; expert < layer.rank().expert_count; ++expert) {
+            const WaitingSegment waiting = memory.waiting[expert];
+            __syncwarp();
+            if (waiting.rows == 0) continue;
+            if (lane == 0) {
+                set_group(groups_made, expert, waiting, WaitingSegment{0, 0, 0});
+                memory.waiting[expert] = WaitingSegment{0, 0, 0};
+            }
+            __syncwarp();
+            append_tiles(queue, PERSEUS_DEVICE_TASK_UP, expert, groups_made, 1, Shape::kUpTiles);
+            groups_made += 1;
+            return;
+        }
+    }
+
+    __device__ void append_combines() {
+        const uint32_t lane = threadIdx.x % kWarpThreads;
+        const uint32_t count = (round.tokens + kCombineTokens - 1) / kCombineTokens;
+        uint32_t position = lane == 0 ? queue.reserve(count) : 0;
+        position = __shfl_sync(0xFFFFFFFF, position, 0);
+        __threadfence();
+        for (uint32_t index = lane; index < count; index += kWarpThreads) {
+            const uint32_t begin = index * kCombineTokens;
+            queue.publish(position + index, PERSEUS_DEVICE_TASK_COMBINE, 0, begin,
+                min(static_cast<uint32_t>(round.tokens) - begin, kCombineTokens));
+        }
+        __syncwarp();
+    }
+};
+
+/// Warp 0 of the operator block, for one round.
+__device__ void schedule_round(const LayerView &layer, const Round &round, OperatorMemory &memory) {
+    const perseus_device_rank &rank = layer.rank();
+    const uint32_t lane = threadIdx.x % kWarpThreads;
+    // The counters of the plan are not needed any more.
+    uint32_t *seen = memory.counts;
+    Scheduler scheduler(layer, round, memory);
+    const uint32_t total = scheduler.words_left;
+    for (uint32_t block = lane; block < (total + 31) / 32; block += kWarpThreads) seen[block] = 0;
+    for (uint32_t expert = lane; expert < Shape::kExperts; expert += kWarpThreads) {
+        memory.waiting[expert] = WaitingSegment{0, 0, 0};
+        memory.words_seen[expert] = 0;
+    }
+    __syncwarp();
+    if (layer.has_stage(PERSEUS_DEVICE_STAGE_PACK)) {
+        scheduler.append_packs();
+        scheduler.append_shared();
+    } else {
+        scheduler.take_planned_rows();
+    }
+    perseus_device_round_times *times =
+        reinterpret_cast<perseus_device_round_times *>(rank.times) + round.index;
+    if (lane == 0) times->planned = global_nanoseconds();
+    bool has_combines = false, is_multiplied = false;
+    Patience patience = layer.patience();
+    while (true) {
+        bool has_worked = false;
+        if (scheduler.words_left > 0) {
+            for (uint32_t base = 0; base < total; base += kWarpThreads) {
+                if (scheduler.look_for_words(base, seen)) has_worked = true;
+            }
+            if (!has_worked && scheduler.queue.is_dry()) scheduler.release_waiting();
+        }
+        const bool all_here = scheduler.words_left == 0;
+        const uint32_t groups_done = load_acquire_gpu(counter(rank, kExpertGroupsDone));
+        if (all_here && !is_multiplied && groups_done == scheduler.groups_made) {
+            is_multiplied = true;
+            if (lane == 0) times->multiplied = global_nanoseconds();
+        }
+        if (!has_combines && *static_cast<volatile uint32_t *>(&memory.watchers_done) == kWorkThreads
+            && load_acquire_gpu(counter(rank, kSharedGroupsDone)) == scheduler.shared_group_count()) {
+            has_combines = true;
+            has_worked = true;
+            if (layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE)) scheduler.append_combines();
+        }
+        const uint32_t combined = load_acquire_gpu(counter(rank, kTokensCombined));
+        const bool is_over = is_multiplied && has_combines
+            && (combined == round.tokens || !layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE));
+        if (__any_sync(0xFFFFFFFF, is_over)) break;
+        if (has_worked) patience = layer.patience();
+        if (!patience.is_left()) {
+            if (lane == 0) {
+                layer.error().fail(PERSEUS_WAIT_ROUND, layer.rank_index, round.index,
+                    static_cast<uint64_t>(scheduler.words_left) << 32 | scheduler.groups_made,
+                    static_cast<uint64_t>(combined) << 32 | groups_done, patience.cycles());
+            }
+            break;
+        }
+    }
+    if (lane == 0) {
+        times->end = global_nanoseconds();
+        *static_cast<volatile uint32_t *>(&memory.is_round_over) = 1;
+    }
+    __syncwarp();
+}
+
+/// A watcher's share of the words that come back. Returns when all have come, or the round was given up.
+__device__ void watch_returns(const LayerView &layer, const Round &round, OperatorMemory &memory) {
+    const perseus_device_rank &rank = layer.rank();
+    const uint32_t *words = reinterpret_cast<const uint32_t *>(rank.return_words);
+    const uint32_t first = threadIdx.x - kWarpgroupThreads;
+    const uint32_t count =
+        layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE) ? memory.return_blocks : 0;
+    for (uint32_t block = first; block < count; block += kWorkThreads) {
+        const uint64_t *word = reinterpret_cast<const uint64_t *>(rank.signals) + words[block];
+        uint64_t seen;
+        if (!wait_signal(word, round.epoch, layer.layer->cycle_limit, layer.error(),
+                layer.rank_index, words[block], seen)) return;
+    }
+    __threadfence();
+    atomicAdd(&memory.watchers_done, 1);
+}
+
+/// All threads of the operator block, for the whole launch.
+__device__ void operate(const LayerView &layer, OperatorMemory &memory) {
+    const perseus_device_rank &rank = layer.rank();
+    const int thread = threadIdx.x;
+    const int warp = thread / kWarpThreads;
+    for (uint32_t index = 0; index < layer.layer->round_count; ++index) {
+        Round round(layer, index, &memory.return_blocks);
+        perseus_device_round_times *times =
+            reinterpret_cast<perseus_device_round_times *>(rank.times) + index;
+        if (thread == 0) {
+            memory.watchers_done = 0;
+            memory.is_round_over = 0;
+            times->begin = global_nanoseconds();
+            for (int which = 0; which < 3; ++which) {
+                store_release_gpu(counter(rank, static_cast<Counter>(which)), 0);
+            }
+            store_release_gpu(counter(rank, kRoundWord), index);
+        }
+        clear_old_words(layer, round);
+        plan_round(layer, round, memory.counts);
+        if (warp == 0) {
+            schedule_round(layer, round, memory);
+        } else if (warp == 1) {
+            relay_credits(layer, &memory.is_round_over);
+        } else if (warp >= kWarpgroupThreads / kWarpThreads) {
+            watch_returns(layer, round, memory);
+        }
+        __syncthreads();
+        if (layer.error().is_set()) break;
+    }
+    // Every worker block takes one stop.
+    if (warp == 0) {
+        const TaskQueue queue(rank);
+        const uint32_t workers = layer.layer->blocks_per_rank - 1;
+        const uint32_t lane = thread % kWarpThreads;
+        uint32_t position = lane == 0 ? queue.reserve(workers) : 0;
+        position = __shfl_sync(0xFFFFFFFF, position, 0);
+        for (uint32_t worker = lane; worker < workers; worker += kWarpThreads) {
+            queue.publish(position + worker, PERSEUS_DEVICE_TASK_STOP, 0, 0, 0);
+        }
+    }
+}
+
+}  // namespace perseus

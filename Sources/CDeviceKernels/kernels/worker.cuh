@@ -1,0 +1,303 @@
+// A worker block: one thread fetches tasks, one loads tiles, two warpgroups multiply, pack and combine.
+#pragma once
+
+#include "operator.cuh"
+#include "rows.cuh"
+#include "tile.cuh"
+
+namespace perseus {
+
+/// A task as its block works on it.
+struct BlockTask {
+    perseus_device_task task;
+    perseus_device_group group;
+    uint32_t round;
+};
+
+/// The worker's part of shared memory, behind the stages.
+struct WorkerMemory {
+    /// One task is worked on while the next is fetched.
+    static constexpr int kSlots = 2;
+    BlockTask tasks[kSlots];
+    uint64_t task_full[kSlots];
+    uint64_t task_empty[kSlots];
+    uint64_t stage_full[TileStages::kCount];
+    uint64_t stage_empty[TileStages::kCount];
+};
+
+__device__ __forceinline__ bool is_tile(uint32_t type) {
+    return type >= PERSEUS_DEVICE_TASK_UP && type <= PERSEUS_DEVICE_TASK_SHARED_DOWN;
+}
+__device__ __forceinline__ bool is_up(uint32_t type) {
+    return type == PERSEUS_DEVICE_TASK_UP || type == PERSEUS_DEVICE_TASK_SHARED_UP;
+}
+__device__ __forceinline__ bool is_shared(uint32_t type) {
+    return type == PERSEUS_DEVICE_TASK_SHARED_UP || type == PERSEUS_DEVICE_TASK_SHARED_DOWN;
+}
+
+/// The fetching thread: takes tickets and puts tasks into shared memory, up to and with the stop.
+__device__ void fetch_tasks(const LayerView &layer, WorkerMemory &memory) {
+    const TaskQueue queue(layer.rank());
+    const perseus_device_group *groups =
+        reinterpret_cast<const perseus_device_group *>(layer.rank().groups);
+    const uint32_t *round = reinterpret_cast<const uint32_t *>(layer.rank().counters
+        + kRoundWord * PERSEUS_SHARED_WORD_STRIDE);
+    for (uint32_t index = 0;; ++index) {
+        const int slot = index % WorkerMemory::kSlots;
+        barrier_wait(&memory.task_empty[slot], (index / WorkerMemory::kSlots & 1) ^ 1);
+        BlockTask &next = memory.tasks[slot];
+        const uint32_t position = atomicAdd(queue.head, 1);
+        perseus_device_task task;
+        Patience patience = layer.patience();
+        while (!queue.read(position, task)) {
+            if (!patience.is_left()) {
+                layer.error().fail(PERSEUS_WAIT_TASK, layer.rank_index, position, 1, 0, patience.cycles());
+                task = perseus_device_task{PERSEUS_DEVICE_TASK_STOP << 24, 0, 0, 0};
+                break;
+            }
+        }
+        next.task = task;
+        if (is_tile(type_of(task))) {
+            // The counters of a group are atomic; everything else in it was written before its tasks.
+            const perseus_device_group &group = groups[task.group];
+            for (int segment = 0; segment < 2; ++segment) {
+                next.group.source[segment] = group.source[segment];
+                next.group.first_row[segment] = group.first_row[segment];
+                next.group.rows[segment] = group.rows[segment];
+            }
+            next.group.expert = group.expert;
+        }
+        next.round = load_acquire_gpu(round);
+        barrier_arrive(&memory.task_full[slot]);
+        if (type_of(task) == PERSEUS_DEVICE_TASK_STOP) return;
+    }
+}
+
+/// What a tile task reads.
+__device__ __forceinline__ TileOperands operands_of(const LayerView &layer, const BlockTask &work) {
+    const perseus_device_rank &rank = layer.rank();
+    const perseus_device_layer &all = *layer.layer;
+    const uint32_t type = type_of(work.task);
+    const uint32_t expert = rank.first_expert + work.group.expert;
+    TileOperands operands;
+    const int tile = static_cast<int>(work.task.tile);
+    switch (type) {
+    case PERSEUS_DEVICE_TASK_UP:
+        operands.rows_map = reinterpret_cast<const TensorMap *>(rank.dispatch_map);
+        operands.weights_map = reinterpret_cast<const TensorMap *>(all.up_map);
+        operands.first_column = expert * 2 * Shape::kIntermediate + tile * Shape::kUpColumns;
+        operands.depth_tiles = tiles(Shape::kHidden, TileStages::kDepth);
+        break;
+    case PERSEUS_DEVICE_TASK_DOWN:
+        operands.rows_map = reinterpret_cast<const TensorMap *>(rank.inner_map);
+        operands.weights_map = reinterpret_cast<const TensorMap *>(all.down_map);
+        operands.first_column = expert * Shape::kHidden + tile * Shape::kDownColumns;
+        operands.depth_tiles = tiles(Shape::kIntermediate, TileStages::kDepth);
+        break;
+    case PERSEUS_DEVICE_TASK_SHARED_UP:
+        operands.rows_map = reinterpret_cast<const TensorMap *>(rank.hidden_map);
+        operands.weights_map = reinterpret_cast<const TensorMap *>(all.shared_up_map);
+        operands.first_column = tile * Shape::kUpColumns;
+        operands.depth_tiles = tiles(Shape::kHidden, TileStages::kDepth);
+        break;
+    default:
+        operands.rows_map = reinterpret_cast<const TensorMap *>(rank.shared_inner_map);
+        operands.weights_map = reinterpret_cast<const TensorMap *>(all.shared_down_map);
+        operands.first_column = tile * Shape::kDownColumns;
+        operands.depth_tiles = tiles(Shape::kSharedIntermediate, TileStages::kDepth);
+        break;
+    }
+    for (int segment = 0; segment < 2; ++segment) {
+        const uint32_t row = is_shared(type)
+            ? work.group.first_row[segment]
+            : work.group.source[segment] * all.layout.rows_per_source + work.group.first_row[segment];
+        operands.first_row[segment] = work.group.rows[segment] > 0 ? static_cast<int>(row) : -1;
+    }
+    return operands;
+}
+
+/// The loading thread.
+__device__ void load_tiles(const LayerView &layer, WorkerMemory &memory, const TileStages &stages) {
+    StageCursor cursor;
+    for (uint32_t index = 0;; ++index) {
+        const int slot = index % WorkerMemory::kSlots;
+        barrier_wait(&memory.task_full[slot], index / WorkerMemory::kSlots & 1);
+        const uint32_t type = type_of(memory.tasks[slot].task);
+        if (is_tile(type)) {
+            const TileOperands operands = operands_of(layer, memory.tasks[slot]);
+            // The rows were stored by ordinary stores, here or by whoever signalled them.
+            fence_bulk_copies();
+            if (is_up(type)) {
+                load_tile<Shape::kUpColumns>(stages, cursor, operands);
+            } else {
+                load_tile<Shape::kDownColumns>(stages, cursor, operands);
+            }
+        }
+        barrier_arrive(&memory.task_empty[slot]);
+        if (type == PERSEUS_DEVICE_TASK_STOP) return;
+    }
+}
+
+/// Where a segment's part of a tile goes.
+__device__ __forceinline__ TileTarget target_of(
+    const LayerView &layer, const BlockTask &work, int segment) {
+    const perseus_device_rank &rank = layer.rank();
+    const perseus_arena_layout &layout = layer.layer->layout;
+    const uint32_t type = type_of(work.task);
+    const uint64_t source = work.group.source[segment];
+    const uint64_t row = work.group.first_row[segment];
+    TileTarget target;
+    target.rows = static_cast<int>(work.group.rows[segment]);
+    if (is_up(type)) {
+        const bool shared = type == PERSEUS_DEVICE_TASK_SHARED_UP;
+        target.columns = shared ? Shape::kSharedIntermediate : Shape::kIntermediate;
+        target.stride = 2 * target.columns;
+        target.first_column = work.task.tile * (Shape::kUpColumns / 2);
+        target.base = shared
+            ? reinterpret_cast<uint8_t *>(rank.shared_inner) + row * target.stride
+            : reinterpret_cast<uint8_t *>(rank.inner)
+                + (source * layout.rows_per_source + row) * target.stride;
+        return target;
+    }
+    target.columns = Shape::kHidden;
+    target.first_column = work.task.tile * Shape::kDownColumns;
+    target.stride = layout.row_stride;
+    if (type == PERSEUS_DEVICE_TASK_SHARED_DOWN) {
+        target.stride = 2 * Shape::kHidden;
+        target.base = reinterpret_cast<uint8_t *>(rank.shared_rows) + row * target.stride;
+    } else if (layer.is_local(source)) {
+        target.base = reinterpret_cast<uint8_t *>(layer.rank(source).data)
+            + perseus_arena_return_row(&layout, row);
+    } else {
+        target.base = reinterpret_cast<uint8_t *>(rank.data)
+            + perseus_arena_result_row(&layout, source, row);
+    }
+    return target;
+}
+
+/// Multiplies one tile and stores it. A multiplying warpgroup.
+template <int N, bool IsUp>
+__device__ __forceinline__ void work_on_tile(const LayerView &layer, const TileStages &stages,
+    StageCursor &cursor, const BlockTask &work, int segment) {
+    float sums[N / 2];
+    const bool has_rows = uniform(work.group.rows[segment]) > 0;
+    const uint32_t type = type_of(work.task);
+    const int depth = IsUp ? Shape::kHidden
+        : type == PERSEUS_DEVICE_TASK_DOWN ? Shape::kIntermediate : Shape::kSharedIntermediate;
+    multiply_tile<N>(
+        sums, stages, cursor, segment, has_rows, tiles(depth, TileStages::kDepth));
+    if (!has_rows) return;
+    const TileTarget target = target_of(layer, work, segment);
+    const float *bias = nullptr;
+    if constexpr (Shape::kHasBias) {
+        const uint64_t expert = layer.rank().first_expert + work.group.expert;
+        bias = IsUp
+            ? reinterpret_cast<const float *>(layer.layer->up_bias) + expert * 2 * Shape::kIntermediate
+            : reinterpret_cast<const float *>(layer.layer->down_bias) + expert * Shape::kHidden;
+    }
+    if constexpr (IsUp) {
+        store_activated<N>(sums, target, bias);
+    } else {
+        store_sums<N>(sums, target, bias);
+    }
+}
+
+/// A tile is stored: who finds its group complete goes on with it. The first multiplying warp.
+__device__ void finish_tile(const LayerView &layer, const BlockTask &work) {
+    const perseus_device_rank &rank = layer.rank();
+    const uint32_t type = type_of(work.task);
+    const uint32_t lane = threadIdx.x % kWarpThreads;
+    perseus_device_group &group =
+        reinterpret_cast<perseus_device_group *>(rank.groups)[work.task.group];
+    const uint32_t tiles = type == PERSEUS_DEVICE_TASK_UP ? Shape::kUpTiles
+        : type == PERSEUS_DEVICE_TASK_SHARED_UP ? Shape::kSharedUpTiles : Shape::kDownTiles;
+    uint32_t is_last = 0;
+    if (lane == 0) {
+        is_last = add_acq_rel_gpu(is_up(type) ? &group.up_done : &group.down_done, 1) == tiles - 1;
+    }
+    if (__shfl_sync(0xFFFFFFFF, is_last, 0) == 0) return;
+    if (is_up(type)) {
+        append_tiles(TaskQueue(rank),
+            type == PERSEUS_DEVICE_TASK_UP ? PERSEUS_DEVICE_TASK_DOWN : PERSEUS_DEVICE_TASK_SHARED_DOWN,
+            expert_of(work.task), work.task.group, 1, Shape::kDownTiles);
+    } else if (lane == 0) {
+        if (type == PERSEUS_DEVICE_TASK_DOWN) {
+            if (layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE)) {
+                send_results(layer, Round(layer, work.round, nullptr), work.group);
+            }
+            add_acq_rel_gpu(counter(rank, kExpertGroupsDone), 1);
+        } else {
+            add_acq_rel_gpu(counter(rank, kSharedGroupsDone), 1);
+        }
+    }
+    __syncwarp();
+}
+
+/// The two multiplying warpgroups.
+__device__ void work_on_tasks(const LayerView &layer, WorkerMemory &memory, const TileStages &stages) {
+    StageCursor cursor;
+    const int segment = uniform(work_thread() / kWarpgroupThreads);
+    for (uint32_t index = 0;; ++index) {
+        const int slot = index % WorkerMemory::kSlots;
+        barrier_wait(&memory.task_full[slot], index / WorkerMemory::kSlots & 1);
+        const BlockTask &work = memory.tasks[slot];
+        const uint32_t type = uniform(type_of(work.task));
+        if (type == PERSEUS_DEVICE_TASK_STOP) return;
+        if (is_tile(type)) {
+            if (is_up(type)) {
+                work_on_tile<Shape::kUpColumns, true>(layer, stages, cursor, work, segment);
+            } else {
+                work_on_tile<Shape::kDownColumns, false>(layer, stages, cursor, work, segment);
+            }
+            fence_before_async_read();
+            __threadfence();
+            named_barrier(kWorkBarrier, kWorkThreads);
+            if (work_thread() < kWarpThreads) finish_tile(layer, work);
+        } else {
+            const Round round(layer, work.round, nullptr);
+            if (type == PERSEUS_DEVICE_TASK_PACK) {
+                pack_rows(layer, round, expert_of(work.task), work.task.tile, work.task.group);
+            } else {
+                combine_tokens(layer, round, work.task.tile, work.task.group);
+            }
+        }
+        // Both warpgroups are done with the slot before it is given back.
+        named_barrier(kWorkBarrier, kWorkThreads);
+        if (work_thread() == 0) barrier_arrive(&memory.task_empty[slot]);
+    }
+}
+
+/// All threads of a worker block, for the whole launch.
+__device__ void work(const LayerView &layer, uint8_t *shared) {
+    TileStages stages;
+    stages.memory = shared;
+    WorkerMemory &memory =
+        *reinterpret_cast<WorkerMemory *>(shared + TileStages::kCount * TileStages::kStageBytes);
+    stages.full = memory.stage_full;
+    stages.empty = memory.stage_empty;
+    if (threadIdx.x == 0) {
+        for (int slot = 0; slot < WorkerMemory::kSlots; ++slot) {
+            barrier_init(&memory.task_full[slot], 1);
+            barrier_init(&memory.task_empty[slot], 2);  // the loading thread and the multipliers
+        }
+        for (int stage = 0; stage < TileStages::kCount; ++stage) {
+            barrier_init(&stages.full[stage], 1);
+            barrier_init(&stages.empty[stage], 2);  // one thread of each multiplying warpgroup
+        }
+        barrier_init_fence();
+    }
+    __syncthreads();
+    if (threadIdx.x < kWarpgroupThreads) {
+        give_registers<40>();
+        if (threadIdx.x == 0) {
+            load_tiles(layer, memory, stages);
+        } else if (threadIdx.x == kWarpThreads) {
+            fetch_tasks(layer, memory);
+        }
+    } else {
+        take_registers<232>();
+        work_on_tasks(layer, memory, stages);
+    }
+}
+
+}  // namespace perseus

@@ -1,0 +1,212 @@
+// What the host tells the megakernel on a GPU, and what both write while it runs.
+#ifndef PERSEUS_DEVICE_LAYER_H
+#define PERSEUS_DEVICE_LAYER_H
+
+#include "perseus_arena.h"
+#include "perseus_device_args.h"
+
+enum {
+    /// Threads of each block: a warpgroup that fetches and loads, two that multiply.
+    PERSEUS_DEVICE_THREADS = 384,
+    /// Most ring descriptors of one rank.
+    PERSEUS_DEVICE_MAX_RINGS = 8,
+    /// Rows of one segment and of one return block.
+    PERSEUS_DEVICE_SEGMENT_ROWS = 64
+};
+
+/// Which stages a launch executes; all but `MULTIPLY` are left out to measure the multiplication alone.
+enum perseus_device_stage {
+    PERSEUS_DEVICE_STAGE_PACK = 1,
+    PERSEUS_DEVICE_STAGE_MULTIPLY = 2,
+    PERSEUS_DEVICE_STAGE_COMBINE = 4,
+    PERSEUS_DEVICE_STAGE_ALL = 7
+};
+
+/// How dispatch signals relate to puts (`LayerProgram.Signaling`).
+enum perseus_device_signaling {
+    PERSEUS_DEVICE_COUPLED = 0,
+    PERSEUS_DEVICE_PER_DESTINATION = 1
+};
+
+/// What a device task asks for.
+enum perseus_device_task_type {
+    PERSEUS_DEVICE_TASK_STOP = 0,
+    /// Rows of one expert's transfer, from hidden states to an arena.
+    PERSEUS_DEVICE_TASK_PACK = 1,
+    /// Gate and up for two segments, one tile of columns.
+    PERSEUS_DEVICE_TASK_UP = 2,
+    /// Down for two segments, one tile of columns.
+    PERSEUS_DEVICE_TASK_DOWN = 3,
+    /// The same two for the shared expert.
+    PERSEUS_DEVICE_TASK_SHARED_UP = 4,
+    PERSEUS_DEVICE_TASK_SHARED_DOWN = 5,
+    /// The weighted sum of some of the owner's tokens.
+    PERSEUS_DEVICE_TASK_COMBINE = 6
+};
+
+/// A task as it lies in a rank's queue: two halves of 16 bytes, each with the lap of its place, so that a half validates
+/// itself.
+typedef struct perseus_device_task {
+    /// type:8 | expert:24 (of this rank; for a pack task of the layer)
+    uint32_t type_and_expert;
+    /// Tile of columns; for pack and combine tasks the first row or token.
+    uint32_t tile;
+    /// The group of tiles that it belongs to; for pack and combine tasks the number of rows or tokens.
+    uint32_t group;
+    /// 1 + how often the queue had wrapped.
+    uint32_t lap;
+} perseus_device_task;
+
+/// Up to two segments of one expert, whose tiles are tasks.
+typedef struct perseus_device_group {
+    uint32_t source[2];
+    uint32_t first_row[2];
+    /// 0 where there is no second segment.
+    uint32_t rows[2];
+    uint32_t expert;
+    uint32_t reserved;
+    /// Tiles that are done (atomic).
+    uint32_t up_done;
+    uint32_t down_done;
+    uint32_t padding[6];
+} perseus_device_group;
+
+/// One command to the copy blocks that stand for a NIC: two halves of 16 bytes, each with the lap tag.
+///
+///   value        address of the source, or the word to store
+///   target_tag   63...48 lap tag (1 + lap, 16 bits) | 47...0 address of the target
+///   count_tag    63...48 lap tag | 47...40 kind | 31...0 bytes
+typedef struct perseus_device_copy {
+    uint64_t value;
+    uint64_t target_tag;
+    uint64_t count_tag;
+    uint64_t reserved;
+} perseus_device_copy;
+
+enum perseus_device_copy_kind {
+    PERSEUS_DEVICE_COPY_BYTES = 0,
+    PERSEUS_DEVICE_COPY_WORD = 1,
+    PERSEUS_DEVICE_COPY_STOP = 2
+};
+
+enum {
+    /// Commands of one copy queue; the NIC engine never has more under way.
+    PERSEUS_DEVICE_COPY_CAPACITY = 4096,
+    /// Commands that the copy blocks take at once.
+    PERSEUS_DEVICE_COPY_BATCH = 32
+};
+
+/// What one rank's emulated NIC consists of.
+typedef struct perseus_device_nic {
+    /// `perseus_device_copy[CAPACITY]` in mapped host memory.
+    uint64_t queue;
+    /// In mapped host memory: commands that are done, counted from 0.
+    uint64_t done;
+    /// In device memory, for the NIC's further blocks: a batch of commands, then its number and their arrivals.
+    uint64_t relay;
+    uint64_t reserved;
+} perseus_device_nic;
+
+/// Times of one round, by the GPU's clock, nanoseconds; in mapped host memory.
+typedef struct perseus_device_round_times {
+    uint64_t begin;
+    uint64_t planned;
+    /// The last expert task was done.
+    uint64_t multiplied;
+    uint64_t end;
+} perseus_device_round_times;
+
+/// One rank. All addresses are the device's.
+typedef struct perseus_device_rank {
+    /// Rows of dispatchData; of the activations between the two multiplications; the tokens; and the activations of the
+    /// shared expert. Boxes of 64 x 64.
+    uint64_t dispatch_map[16];
+    uint64_t inner_map[16];
+    uint64_t hidden_map[16];
+    uint64_t shared_inner_map[16];
+    /// Data and signal region.
+    uint64_t data;
+    uint64_t signals;
+    /// [tokens][hidden] BF16, and the layer's output F32.
+    uint64_t hidden;
+    uint64_t output;
+    /// [tokens][topK] I32 and F32.
+    uint64_t ids;
+    uint64_t weights;
+    /// [row] slot of the round (token x topK + choice); [slot] row; [experts + 1] first row.
+    uint64_t slot_of_row;
+    uint64_t row_of_slot;
+    uint64_t first_row;
+    /// [experts] sending order.
+    uint64_t order;
+    /// [experts] rows still to pack; [ranks] experts of that rank still to send.
+    uint64_t unpacked;
+    uint64_t unsent;
+    /// [blocks] words that the round brings back.
+    uint64_t return_words;
+    /// [rank_count x rows_per_source][intermediate] BF16; [tokens][shared intermediate] BF16; [tokens][hidden] BF16.
+    uint64_t inner;
+    uint64_t shared_inner;
+    uint64_t shared_rows;
+    /// `perseus_device_task[2^queue_log2]`, and 128 bytes apart in device memory: head, tail.
+    uint64_t queue;
+    uint64_t queue_cursors;
+    uint64_t groups;
+    /// u32, 128 bytes apart in device memory: expert groups done, shared groups done, tokens combined, round to work on.
+    uint64_t counters;
+    /// `perseus_device_round_times[rounds]`, mapped.
+    uint64_t times;
+    /// [rounds] u32 pairs: first token and tokens.
+    uint64_t round_tokens;
+    uint32_t first_expert;
+    uint32_t expert_count;
+    /// The node's ranks: first and count.
+    uint32_t first_local;
+    uint32_t local_count;
+    uint32_t queue_log2;
+    uint32_t group_capacity;
+    uint32_t ring_count;
+    uint32_t reserved;
+    perseus_device_ring rings[PERSEUS_DEVICE_MAX_RINGS];
+    perseus_device_nic nic;
+    uint32_t tail_padding[20];
+} perseus_device_rank;
+
+/// One launch: all ranks of this GPU.
+typedef struct perseus_device_layer {
+    /// `perseus_device_rank[rank_count]`.
+    uint64_t ranks;
+    /// Weights of all experts, boxes of `N` x 64: gate and up interleaved by 8 columns; down; and the shared expert's.
+    uint64_t up_map;
+    uint64_t down_map;
+    uint64_t shared_up_map;
+    uint64_t shared_down_map;
+    /// F32 [experts][2 x intermediate] interleaved and [experts][hidden]; 0 without biases.
+    uint64_t up_bias;
+    uint64_t down_bias;
+    /// In device memory: `perseus_error_record`, and how many blocks have begun (u32).
+    uint64_t error;
+    uint64_t arrived;
+    perseus_arena_layout layout;
+    uint32_t rank_count;
+    uint32_t blocks_per_rank;
+    uint32_t copy_blocks_per_rank;
+    uint32_t round_count;
+    /// Rounds that were used before: epochs go on.
+    uint32_t first_round;
+    uint32_t signaling;
+    uint32_t coalesces_group;
+    uint32_t pairs_sources;
+    uint32_t stages;
+    uint32_t reserved;
+    /// SM clock cycles after which a wait fails.
+    uint64_t cycle_limit;
+} perseus_device_layer;
+
+PERSEUS_STATIC_ASSERT(sizeof(perseus_device_task) == 16, "a device task is 16 bytes");
+PERSEUS_STATIC_ASSERT(sizeof(perseus_device_group) == 64, "a group is one line");
+PERSEUS_STATIC_ASSERT(sizeof(perseus_device_copy) == 32, "a copy command is 32 bytes");
+PERSEUS_STATIC_ASSERT(sizeof(perseus_device_rank) % 64 == 0, "tensor maps stay aligned");
+PERSEUS_ASSERT_OFFSET(perseus_device_rank, data, 512);
+
+#endif

@@ -1,0 +1,572 @@
+// A layer of several ranks on one GPU: its memory, its rings and NICs, and its launches.
+
+import CPerseusABI
+import CPerseusShims
+import PerseusDevice
+import PerseusCommandRing
+import PerseusMegakernel
+import PerseusMemory
+import PerseusMoE
+import PerseusPrimitives
+import PerseusProxy
+import PerseusRunners
+import PerseusSoftNIC
+import PerseusTransport
+
+/// What a layer on a device gets, equal for all schemes.
+public struct DeviceWorkload {
+    public var weights: DeviceWeights
+    public var geometry: LayerGeometry
+    /// [all tokens, hidden] bf16; alive as long as the workload.
+    public var hidden: UnsafePointer<UInt16>
+    /// [all tokens, topK]
+    public var ids: [Int32]
+    public var scores: [Float]
+    /// How often the layer is run back to back in one launch.
+    public var layerCount = 1
+
+    public init(
+        weights: DeviceWeights, geometry: LayerGeometry, hidden: UnsafePointer<UInt16>,
+        ids: [Int32], scores: [Float]
+    ) {
+        self.weights = weights
+        self.geometry = geometry
+        self.hidden = hidden
+        self.ids = ids
+        self.scores = scores
+    }
+}
+
+/// Blocks of a launch.
+public struct DeviceGrid: Sendable, Equatable {
+    public var blocksPerRank: Int
+    /// Blocks that move bytes for the emulated NIC of each rank.
+    public var copyBlocksPerRank: Int
+
+    /// All multiprocessors, one block on each.
+    public init(device: CUDADevice, geometry: LayerGeometry, copyBlocks: Int = 2) throws(PerseusError) {
+        let ranks = geometry.rankCount
+        let hasRemotes = (0..<ranks).contains { geometry.remoteRanks(of: $0) > 0 }
+        copyBlocksPerRank = hasRemotes ? copyBlocks : 0
+        blocksPerRank = device.multiprocessorCount / ranks - copyBlocksPerRank
+        guard blocksPerRank >= 2 else {
+            throw PerseusError(
+                .badInput,
+                "--ranks \(ranks): \(device.name) has \(device.multiprocessorCount) multiprocessors,"
+                    + " and a rank needs at least \(2 + copyBlocksPerRank) of them")
+        }
+    }
+
+    func blockCount(_ ranks: Int) -> Int { ranks * (blocksPerRank + copyBlocksPerRank) }
+}
+
+/// The megakernel, compiled for one model and loaded.
+public final class LayerKernel {
+    let function: DeviceFunction
+    let sharedBytes: Int
+    public var registersPerThread: Int { function.registersPerThread }
+    public var localBytes: Int { function.localBytes }
+
+    public init(_ model: MoEModel, device: CUDADevice) throws {
+        let shape = LayerKernelShape(model)
+        function = try device.load(shape.program(for: model)).function("perseus_megakernel")
+        sharedBytes = shape.sharedBytes(model)
+        try function.setMaxDynamicSharedBytes(sharedBytes)
+        guard
+            try function.maxActiveBlocksPerMultiprocessor(
+                threads: Int(PERSEUS_DEVICE_THREADS), sharedBytes: sharedBytes) > 0
+        else {
+            throw PerseusError(
+                .environment,
+                "megakernel: a block with \(sharedBytes) bytes of shared memory does not fit a"
+                    + " multiprocessor of \(device.name)")
+        }
+    }
+}
+
+/// What one launch did.
+public struct DeviceLayerResult {
+    public var counters = ProxyCounters()
+    /// [layer] nanoseconds from the first rank's begin to the last rank's end, by the GPU's clock.
+    public var layerNanoseconds: [UInt64] = []
+    /// [layer] nanoseconds until the plans were made, and until the last expert task was done, both of the last rank.
+    public var planNanoseconds: [UInt64] = []
+    public var multiplyNanoseconds: [UInt64] = []
+    /// Why it did not end, if it did not.
+    public var failure: RunFailure?
+}
+
+/// A layer's memory on a device under one scheme. One launch; the output stays until the object goes.
+public final class DeviceLayer {
+    private let device: CUDADevice
+    private let workload: DeviceWorkload
+    private let setup: SchemeSetup
+    private let grid: DeviceGrid
+    private let geometry: LayerGeometry
+    private let ranks: Int
+    private let rounds: Int
+
+    /// All ranks' arenas and activations; signal words and tables; hidden states; outputs.
+    private let arenas: DeviceBuffer
+    private let tables: DeviceBuffer
+    private let states: DeviceBuffer
+    private let outputs: DeviceBuffer
+    private let descriptors: DeviceBuffer
+    private let host: MappedBuffer
+    private var layout = Layout()
+    private let copies: UnsafeMutablePointer<CopyQueue>
+    private let transport: TransportJob
+    private let kernelRanks: [DeviceRank]
+
+    /// Slots of a command ring.
+    private static let ringCapacity = 4096
+
+    /// Where a rank's parts lie; offsets are the same for every rank, within that rank's share of a buffer.
+    private struct Layout {
+        var arenaBytes = 0
+        var data = 0
+        var inner = 0
+        var sharedInner = 0
+        var sharedRows = 0
+        var tableBytes = 0
+        var signals = 0
+        var ids = 0
+        var scores = 0
+        var slotOfRow = 0
+        var rowOfSlot = 0
+        var firstRow = 0
+        var order = 0
+        var unpacked = 0
+        var unsent = 0
+        var returnWords = 0
+        var queue = 0
+        var cursors = 0
+        var groups = 0
+        var counters = 0
+        var roundTokens = 0
+        var ringWords = 0
+        var relay = 0
+        var queueLog2 = 0
+        var groupCapacity = 0
+        var hostBytes = 0
+        var rings = 0
+        var times = 0
+        var copyQueue = 0
+        var copyDone = 0
+    }
+
+    private var stream: CUDAStream
+
+    /// Allocates and fills everything; all bytes that a run must write are NaN before.
+    ///
+    /// - Throws: `badInput` for what the device path cannot do, `environment` when memory does not suffice.
+    public init(
+        _ workload: DeviceWorkload, setup: SchemeSetup, grid: DeviceGrid, profile: Profile,
+        faults: FaultPlan, device: CUDADevice
+    ) throws {
+        self.device = device
+        self.workload = workload
+        self.setup = setup
+        self.grid = grid
+        geometry = workload.geometry
+        ranks = geometry.rankCount
+        rounds = geometry.roundCount * workload.layerCount
+        try Self.requireSupported(setup)
+        stream = try device.makeStream()
+        layout = Self.plan(workload, rounds: rounds, threads: setup.transport.proxyThreads)
+        arenas = try device.allocate(layout.arenaBytes * ranks)
+        tables = try device.allocate(layout.tableBytes * ranks)
+        let tokens = max(1, geometry.tokensPerRank.reduce(0, +))
+        // A box of 64 rows may reach beyond the last token.
+        states = try device.allocate(tokens * geometry.model.hidden * 2)
+        outputs = try device.allocate(tokens * geometry.model.hidden * 4)
+        descriptors = try device.allocate(MemoryLayout<perseus_device_rank>.stride * ranks + 256)
+        host = try device.allocateMapped(layout.hostBytes * ranks)
+        copies = .allocate(capacity: ranks)
+        let (hostBase, layout, threads) = (host.pointer, layout, setup.transport.proxyThreads)
+        for rank in 0..<ranks {
+            let base = hostBase + rank * layout.hostBytes
+            (copies + rank).initialize(
+                to: CopyQueue(
+                    commands: (base + layout.copyQueue).assumingMemoryBound(
+                        to: perseus_device_copy.self),
+                    done: (base + layout.copyDone).assumingMemoryBound(to: UInt64.self)))
+        }
+        var plan = setup.transport
+        plan.posting = PostingCosts()
+        plan.faults = faults
+        // What the copy blocks take from command to placement is part of the wire's latency.
+        plan.nic.latencyNanoseconds -= min(plan.nic.latencyNanoseconds, Self.copyNanoseconds)
+        plan.device = DevicePorts(
+            rings: (0..<ranks).map { rank in
+                (0..<threads).map { thread in
+                    hostBase + rank * layout.hostBytes + layout.rings
+                        + thread * CommandRing.byteCount(capacity: Self.ringCapacity)
+                }
+            }, ringCapacity: Self.ringCapacity, copies: copies)
+        let memory = (0..<ranks).map { [arenas, tables] rank in
+            RankMemory(
+                data: UnsafeMutableRawPointer(
+                    bitPattern: UInt(arenas.address) + UInt(rank * layout.arenaBytes + layout.data)),
+                signals: UnsafeMutablePointer<UInt64>(
+                    bitPattern: UInt(tables.address)
+                        + UInt(rank * layout.tableBytes + layout.signals))!,
+                shadow: nil, layout: workload.geometry.layout)
+        }
+        transport = TransportJob(
+            plan: plan, memory: memory, remoteRanks: workload.geometry.remoteRanks(of:))
+        kernelRanks = (0..<ranks).map { [rounds] rank in
+            let times = hostBase + rank * layout.hostBytes + layout.times
+            let last = times + (rounds - 1) * MemoryLayout<perseus_device_round_times>.stride
+            return DeviceRank(
+                rank: rank,
+                end: (last + MemoryLayout<perseus_device_round_times>.offset(of: \.end)!)
+                    .assumingMemoryBound(to: UInt64.self))
+        }
+        try fill()
+    }
+
+    deinit { copies.deallocate() }
+
+    /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
+    private static var copyNanoseconds: UInt64 { 4000 }
+
+    private static func requireSupported(_ setup: SchemeSetup) throws(PerseusError) {
+        func refuse(_ what: String) -> PerseusError {
+            PerseusError(
+                .badInput, "--device cuda: scheme \(setup.scheme.rawValue): \(what)")
+        }
+        if setup.ordering.usesImmediates || setup.ordering == .atomic {
+            throw refuse("ordering \(setup.ordering.rawValue) is not there on a device yet")
+        }
+        if setup.program.quietsBetweenRounds {
+            throw refuse("fabrics without order on a queue pair are not there on a device yet")
+        }
+        if setup.scheme.path != .proxy {
+            throw refuse("path \(setup.scheme.path.rawValue) is not there on a device yet")
+        }
+        if case .perTransfers = setup.program.signaling {
+            throw refuse("--group-size is not there on a device yet")
+        }
+    }
+
+    private static func plan(_ workload: DeviceWorkload, rounds: Int, threads: Int) -> Layout {
+        let geometry = workload.geometry
+        let model = geometry.model
+        let ranks = geometry.rankCount
+        let rows = Int(geometry.layout.rows_per_source)
+        let tokens = geometry.roundTokens
+        let most = geometry.tokensPerRank.max() ?? 0
+        var layout = Layout()
+        var arena = DeviceMemoryPlan()
+        // Boxes of 64 rows may start at any row of the last source.
+        layout.data = arena.add(Int(geometry.layout.data_byte_count))
+        layout.inner = arena.add(ranks * rows * model.intermediate * 2)
+        layout.sharedInner = arena.add(
+            model.sharedIntermediate > 0 ? most * model.sharedIntermediate * 2 : 0)
+        layout.sharedRows = arena.add(model.sharedIntermediate > 0 ? most * model.hidden * 2 : 0)
+        layout.arenaBytes = arena.byteCount
+
+        let experts = geometry.placement.maxExpertsPerRank
+        let segments = ranks * (rows / 64 + experts) + 1
+        let sharedGroups = (tokens + 127) / 128
+        layout.groupCapacity = segments + sharedGroups
+        let shape = workload.weights.shape
+        func tiles(_ columns: Int, _ width: Int) -> Int { (columns + width - 1) / width }
+        let perGroup = tiles(2 * model.intermediate, shape.upColumns) + tiles(model.hidden, shape.downColumns)
+        let perShared =
+            tiles(2 * model.sharedIntermediate, shape.upColumns) + tiles(model.hidden, shape.downColumns)
+        let tasks =
+            rows / 64 + model.expertCount + segments * perGroup + sharedGroups * perShared
+            + tokens / 16 + 256
+        while 1 << layout.queueLog2 < tasks { layout.queueLog2 += 1 }
+        var table = DeviceMemoryPlan()
+        layout.signals = table.add(Int(geometry.layout.signal_byte_count))
+        layout.ids = table.add(most * model.topK * 4)
+        layout.scores = table.add(most * model.topK * 4)
+        layout.slotOfRow = table.add(rows * 4)
+        layout.rowOfSlot = table.add(rows * 4)
+        layout.firstRow = table.add((model.expertCount + 1) * 4)
+        layout.order = table.add(model.expertCount * 4)
+        layout.unpacked = table.add(model.expertCount * 4)
+        layout.unsent = table.add(ranks * 4)
+        layout.returnWords = table.add((rows / 64 + model.expertCount + 1) * 4)
+        layout.queue = table.add(MemoryLayout<perseus_device_task>.stride << layout.queueLog2)
+        layout.cursors = table.add(2 * Int(PERSEUS_SHARED_WORD_STRIDE))
+        layout.groups = table.add(layout.groupCapacity * MemoryLayout<perseus_device_group>.stride)
+        layout.counters = table.add(4 * Int(PERSEUS_SHARED_WORD_STRIDE))
+        layout.roundTokens = table.add(rounds * 8)
+        layout.ringWords = table.add(threads * 2 * Int(PERSEUS_SHARED_WORD_STRIDE))
+        layout.relay = table.add(2048)
+        layout.tableBytes = table.byteCount
+
+        var host = DeviceMemoryPlan()
+        layout.rings = host.add(threads * CommandRing.byteCount(capacity: ringCapacity))
+        layout.times = host.add(rounds * MemoryLayout<perseus_device_round_times>.stride)
+        layout.copyQueue = host.add(
+            Int(PERSEUS_DEVICE_COPY_CAPACITY) * MemoryLayout<perseus_device_copy>.stride)
+        layout.copyDone = host.add(8)
+        layout.hostBytes = host.byteCount
+        return layout
+    }
+
+    /// Bytes of device memory that a geometry takes beside the weights.
+    public static func byteCount(_ workload: DeviceWorkload) -> Int {
+        let layout = plan(workload, rounds: 1, threads: 1)
+        let tokens = workload.geometry.tokensPerRank.reduce(0, +)
+        return (layout.arenaBytes + layout.tableBytes) * workload.geometry.rankCount
+            + tokens * workload.geometry.model.hidden * 6
+    }
+
+    // MARK: Filling
+
+    private func arena(_ rank: Int, _ offset: Int) -> UInt64 {
+        arenas.address + UInt64(rank * layout.arenaBytes + offset)
+    }
+    private func table(_ rank: Int, _ offset: Int) -> UInt64 {
+        tables.address + UInt64(rank * layout.tableBytes + offset)
+    }
+    private func mapped(_ rank: Int, _ offset: Int) -> UInt64 {
+        host.address + UInt64(rank * layout.hostBytes + offset)
+    }
+
+    private func fill() throws {
+        try arenas.fill(0xFF as UInt8)
+        try outputs.fill(0xFF as UInt8)
+        try tables.fill(0 as UInt8)
+        let model = geometry.model
+        let tokens = geometry.tokensPerRank.reduce(0, +)
+        if tokens > 0 {
+            try states.write(
+                from: UnsafeRawBufferPointer(start: workload.hidden, count: tokens * model.hidden * 2))
+        }
+        var firstToken = 0
+        var list: [perseus_device_rank] = []
+        for rank in 0..<ranks {
+            let count = geometry.tokensPerRank[rank]
+            let slots = firstToken * model.topK..<(firstToken + count) * model.topK
+            let base = rank * layout.tableBytes
+            if count > 0 {
+                try tables.write(Array(workload.ids[slots]), at: base + layout.ids)
+                try tables.write(Array(workload.scores[slots]), at: base + layout.scores)
+            }
+            try tables.write(
+                setup.program.sendingOrder(of: rank, geometry), at: base + layout.order)
+            let spans = (0..<rounds).flatMap { round -> [UInt32] in
+                let tokens = geometry.tokens(of: rank, round: round % geometry.roundCount)
+                return [UInt32(tokens.lowerBound), UInt32(tokens.count)]
+            }
+            try tables.write(spans, at: base + layout.roundTokens)
+            list.append(try describe(rank, firstToken: firstToken))
+            firstToken += count
+        }
+        try descriptors.fill(0 as UInt8)
+        try descriptors.write(list)
+        try device.synchronize()
+    }
+
+    /// `perseus_error_record` and the count of blocks lie behind the ranks' descriptors.
+    private var errorOffset: Int { MemoryLayout<perseus_device_rank>.stride * ranks }
+
+    private func describe(_ rank: Int, firstToken: Int) throws -> perseus_device_rank {
+        let model = geometry.model
+        let arenaLayout = geometry.layout
+        let rows = Int(arenaLayout.rows_per_source) * ranks
+        let count = max(1, geometry.tokensPerRank[rank])
+        var result = perseus_device_rank()
+        func map(_ address: UInt64, _ rows: Int, _ columns: Int) throws -> TensorMap {
+            try device.tensorMap2D(
+                address: address, rows: rows, columns: columns, rowStrideBytes: columns * 2,
+                boxRows: 64, boxColumns: 64)
+        }
+        let hidden = states.address + UInt64(firstToken * model.hidden * 2)
+        let maps = [
+            try map(arena(rank, layout.data) + arenaLayout.dispatch_data, rows, model.hidden),
+            try map(arena(rank, layout.inner), rows, model.intermediate),
+            try map(hidden, count, model.hidden),
+            model.sharedIntermediate > 0
+                ? try map(arena(rank, layout.sharedInner), count, model.sharedIntermediate)
+                : try map(hidden, count, model.hidden),
+        ]
+        withUnsafeMutableBytes(of: &result) { bytes in
+            maps.withUnsafeBytes { bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[0..<512])) }
+        }
+        result.data = arena(rank, layout.data)
+        result.signals = table(rank, layout.signals)
+        result.hidden = hidden
+        result.output = outputs.address + UInt64(firstToken * model.hidden * 4)
+        result.ids = table(rank, layout.ids)
+        result.weights = table(rank, layout.scores)
+        result.slot_of_row = table(rank, layout.slotOfRow)
+        result.row_of_slot = table(rank, layout.rowOfSlot)
+        result.first_row = table(rank, layout.firstRow)
+        result.order = table(rank, layout.order)
+        result.unpacked = table(rank, layout.unpacked)
+        result.unsent = table(rank, layout.unsent)
+        result.return_words = table(rank, layout.returnWords)
+        result.inner = arena(rank, layout.inner)
+        result.shared_inner = arena(rank, layout.sharedInner)
+        result.shared_rows = arena(rank, layout.sharedRows)
+        result.queue = table(rank, layout.queue)
+        result.queue_cursors = table(rank, layout.cursors)
+        result.groups = table(rank, layout.groups)
+        result.counters = table(rank, layout.counters)
+        result.times = mapped(rank, layout.times)
+        result.round_tokens = table(rank, layout.roundTokens)
+        let experts = geometry.placement.range(of: rank)
+        result.first_expert = UInt32(experts.lowerBound)
+        result.expert_count = UInt32(experts.count)
+        let locals = geometry.localRanks(of: rank)
+        result.first_local = UInt32(locals.lowerBound)
+        result.local_count = UInt32(locals.count)
+        result.queue_log2 = UInt32(layout.queueLog2)
+        result.group_capacity = UInt32(layout.groupCapacity)
+        result.ring_count = UInt32(transport.proxyThreads)
+        withUnsafeMutableBytes(of: &result.rings) { bytes in
+            let rings = bytes.bindMemory(to: perseus_device_ring.self)
+            for thread in 0..<transport.proxyThreads { rings[thread] = ring(rank, thread) }
+        }
+        result.nic = perseus_device_nic(
+            queue: mapped(rank, layout.copyQueue), done: mapped(rank, layout.copyDone),
+            relay: table(rank, layout.relay), reserved: 0)
+        return result
+    }
+
+    private func ring(_ rank: Int, _ thread: Int) -> perseus_device_ring {
+        let header = mapped(
+            rank, layout.rings + thread * CommandRing.byteCount(capacity: Self.ringCapacity))
+        let words = table(rank, layout.ringWords + thread * 2 * Int(PERSEUS_SHARED_WORD_STRIDE))
+        var ring = perseus_device_ring()
+        ring.slots = header + UInt64(MemoryLayout<perseus_ring_header>.size)
+        ring.retired = header + UInt64(MemoryLayout<perseus_ring_header>.offset(of: \.retired)!)
+        ring.claimed = words
+        ring.credit = words + UInt64(PERSEUS_SHARED_WORD_STRIDE)
+        ring.error = descriptors.address + UInt64(errorOffset)
+        ring.cycle_limit = cycleLimit
+        ring.capacity_log2 = UInt32(Self.ringCapacity.trailingZeroBitCount)
+        ring.index = UInt32(thread)
+        ring.rank = UInt32(rank)
+        return ring
+    }
+
+    /// The deadline in cycles of the fastest clock that a Hopper GPU runs at.
+    private var cycleLimit: UInt64 { setup.transport.proxy.deadlineNanoseconds * 2 }
+
+    // MARK: Running
+
+    /// Launches the kernel once and drives proxies and NICs until it ends.
+    ///
+    /// - Parameter stages: what a launch executes (`perseus_device_stage`).
+    public func run(
+        _ kernel: LayerKernel, stages: UInt32 = UInt32(PERSEUS_DEVICE_STAGE_ALL.rawValue)
+    ) throws -> DeviceLayerResult {
+        var arguments = LaunchArguments()
+        arguments.append(layer(stages), alignment: 64)
+        try kernel.function.launch(
+            grid: grid.blockCount(ranks), block: Int(PERSEUS_DEVICE_THREADS),
+            sharedBytes: kernel.sharedBytes, cooperative: true, stream: stream,
+            arguments: arguments)
+        let deadline = setup.transport.proxy.deadlineNanoseconds
+        var result = DeviceLayerResult()
+        let outcome = ThreadRunner(
+            transport: transport, kernels: kernelRanks, threadCount: ranks, deadline: deadline,
+            isExact: true, activeRanks: Array(0..<ranks)
+        ).run()
+        result.counters = outcome.counters
+        result.failure = outcome.failure
+        if outcome.failure != nil { try giveUp() }
+        if grid.copyBlocksPerRank > 0 {
+            for rank in 0..<ranks { copies[rank].stop() }
+        }
+        try stream.synchronize()
+        let record = try descriptors.read(
+            perseus_error_record.self, count: 1, at: errorOffset)[0]
+        if record.wait_kind != 0 {
+            let line = Self.describe(record)
+            if result.failure == nil {
+                result.failure = RunFailure(at: 0, cause: "the layer did not finish", lines: [line])
+            } else {
+                result.failure?.lines.append(line)
+            }
+        }
+        if result.failure == nil { readTimes(into: &result) }
+        return result
+    }
+
+    private func layer(_ stages: UInt32) -> perseus_device_layer {
+        var layer = perseus_device_layer()
+        layer.ranks = descriptors.address
+        let maps = workload.weights.maps.address
+        layer.up_map = maps
+        layer.down_map = maps + 128
+        layer.shared_up_map = maps + 256
+        layer.shared_down_map = maps + 384
+        layer.up_bias = workload.weights.experts.upBias?.address ?? 0
+        layer.down_bias = workload.weights.experts.downBias?.address ?? 0
+        layer.error = descriptors.address + UInt64(errorOffset)
+        layer.arrived = layer.error + 128
+        layer.layout = geometry.layout
+        layer.rank_count = UInt32(ranks)
+        layer.blocks_per_rank = UInt32(grid.blocksPerRank)
+        layer.copy_blocks_per_rank = UInt32(grid.copyBlocksPerRank)
+        layer.round_count = UInt32(rounds)
+        layer.first_round = UInt32(setup.program.firstRound)
+        layer.signaling = UInt32(
+            setup.program.signaling == .coupled
+                ? PERSEUS_DEVICE_COUPLED.rawValue : PERSEUS_DEVICE_PER_DESTINATION.rawValue)
+        layer.coalesces_group = setup.program.coalescesGroup ? 1 : 0
+        layer.pairs_sources = setup.program.pairsSources ? 1 : 0
+        layer.stages = stages
+        layer.cycle_limit = cycleLimit
+        return layer
+    }
+
+    /// Ends every wait of the kernel.
+    private func giveUp() throws {
+        let other = try device.makeStream()
+        let state = [UInt32(PERSEUS_ERROR_RECORDED.rawValue)]
+        try state.withUnsafeBytes {
+            try descriptors.write(from: $0, at: errorOffset, on: other)
+        }
+        try other.synchronize()
+    }
+
+    private func readTimes(into result: inout DeviceLayerResult) {
+        let perLayer = geometry.roundCount
+        for index in 0..<workload.layerCount {
+            var (begin, end) = (UInt64.max, UInt64(0))
+            var (planned, multiplied) = (UInt64(0), UInt64(0))
+            for rank in 0..<ranks {
+                let times = (host.pointer + rank * layout.hostBytes + layout.times)
+                    .assumingMemoryBound(to: perseus_device_round_times.self)
+                begin = min(begin, times[index * perLayer].begin)
+                end = max(end, times[(index + 1) * perLayer - 1].end)
+                planned = max(planned, times[index * perLayer].planned)
+                multiplied = max(multiplied, times[(index + 1) * perLayer - 1].multiplied)
+            }
+            result.layerNanoseconds.append(end &- begin)
+            result.planNanoseconds.append(planned &- begin)
+            result.multiplyNanoseconds.append(multiplied &- begin)
+        }
+    }
+
+    /// The layer's output, [all tokens, hidden] F32.
+    public func readOutput() throws -> [Float] {
+        let count = geometry.tokensPerRank.reduce(0, +) * geometry.model.hidden
+        return count > 0 ? try outputs.read(Float.self, count: count) : []
+    }
+
+    private static func describe(_ record: perseus_error_record) -> String {
+        let names: [UInt32: String] = [
+            PERSEUS_WAIT_RING_CREDIT.rawValue: "room in a command ring",
+            PERSEUS_WAIT_RING_RETIRED.rawValue: "the proxy to copy a command out",
+            PERSEUS_WAIT_SIGNAL.rawValue: "a signal word",
+            PERSEUS_WAIT_ROUND.rawValue: "the end of a round",
+            PERSEUS_WAIT_TASK.rawValue: "a task",
+            PERSEUS_WAIT_BLOCKS.rawValue: "all blocks to begin",
+        ]
+        return "rank \(record.rank): waited for \(names[record.wait_kind] ?? "wait \(record.wait_kind)")"
+            + " (index \(record.index), expected \(record.expected), seen \(record.seen)),"
+            + " block \(record.block), \(record.cycles) cycles"
+    }
+}

@@ -1,0 +1,56 @@
+// From a model to the megakernel compiled for it: tile sizes and the definitions of shape.cuh.
+
+import PerseusDevice
+import PerseusMoE
+
+/// How the megakernel is built for a model.
+public struct LayerKernelShape: Sendable, Equatable {
+    /// Columns of a tile of the first multiplication (gate and up together), and of the second one.
+    public var upColumns: Int
+    public var downColumns: Int
+    /// Stages of 64 columns of K in shared memory.
+    public var stages: Int
+
+    /// The widest tile that divides the columns, so that no column is computed in vain; 192 where none does exactly.
+    public init(_ model: MoEModel) {
+        upColumns = Self.columns(2 * model.intermediate)
+        downColumns = Self.columns(model.hidden)
+        stages = max(upColumns, downColumns) > 192 ? 4 : 5
+    }
+
+    private static func columns(_ count: Int) -> Int {
+        [256, 192, 128].first { count % $0 == 0 } ?? (count <= 128 ? 128 : 256)
+    }
+
+    /// Dynamic shared memory of a block: a worker's stages, or an operator's counters, and what belongs to them. The kernel
+    /// asserts that it is enough.
+    func sharedBytes(_ model: MoEModel) -> Int {
+        let worker = stages * (2 * 64 + max(upColumns, downColumns)) * 128
+        let planner = (128 + 4) * 4 * model.expertCount
+        return max(worker, planner) + 2048
+    }
+
+    /// The program for `model`.
+    public func program(for model: MoEModel) -> DeviceProgram {
+        var clamp: (alpha: Float, limit: Float)?
+        if case .clampedSwiGLU(let alpha, let limit) = model.activation { clamp = (alpha, limit) }
+        return DeviceProgram(
+            source: "megakernel.cu",
+            defines: [
+                ("PERSEUS_HIDDEN", "\(model.hidden)"),
+                ("PERSEUS_INTERMEDIATE", "\(model.intermediate)"),
+                ("PERSEUS_SHARED_INTERMEDIATE", "\(model.sharedIntermediate)"),
+                ("PERSEUS_EXPERTS", "\(model.expertCount)"),
+                ("PERSEUS_TOP_K", "\(model.topK)"),
+                ("PERSEUS_UP_COLUMNS", "\(upColumns)"),
+                ("PERSEUS_DOWN_COLUMNS", "\(downColumns)"),
+                ("PERSEUS_STAGES", "\(stages)"),
+                ("PERSEUS_SHARED_BYTES", "\(sharedBytes(model))"),
+                ("PERSEUS_CLAMPED", clamp == nil ? "0" : "1"),
+                ("PERSEUS_CLAMP_ALPHA", "\(clamp?.alpha ?? 1)f"),
+                ("PERSEUS_CLAMP_LIMIT", "\(clamp?.limit ?? 0)f"),
+                ("PERSEUS_BIAS", model.hasBias ? "1" : "0"),
+                ("PERSEUS_SCALES_INPUT", model.scalesInput ? "1" : "0"),
+            ])
+    }
+}
