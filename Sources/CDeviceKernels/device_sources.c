@@ -28,9 +28,25 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("perseus_task.h")
     #embed "../CPerseusABI/include/perseus_task.h"
     FILE_END
+    FILE_BEGIN("perseus_error_record.h")
+    #embed "../CPerseusABI/include/perseus_error_record.h"
+    FILE_END
+    FILE_BEGIN("perseus_device_args.h")
+    #embed "../CPerseusABI/include/perseus_device_args.h"
+    FILE_END
+    // What kernels include.
+    FILE_BEGIN("perseus_device.cuh")
+    #embed "kernels/perseus_device.cuh"
+    FILE_END
     // Kernels.
     FILE_BEGIN("perseus_probe.cu")
     #embed "kernels/perseus_probe.cu"
+    FILE_END
+    FILE_BEGIN("bench_ring.cu")
+    #embed "kernels/bench_ring.cu"
+    FILE_END
+    FILE_BEGIN("example_put_signal.cu")
+    #embed "kernels/example_put_signal.cu"
     FILE_END
     {NULL, NULL},
 };

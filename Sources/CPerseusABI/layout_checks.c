@@ -2,6 +2,8 @@
 #include "perseus_arena.h"
 #include "perseus_base.h"
 #include "perseus_command.h"
+#include "perseus_device_args.h"
+#include "perseus_error_record.h"
 #include "perseus_ring.h"
 #include "perseus_signal.h"
 #include "perseus_task.h"

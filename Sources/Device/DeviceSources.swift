@@ -39,6 +39,8 @@ public struct DeviceProgram: Sendable {
 /// The programs that every change must leave without spills.
 public enum DeviceKernelRegistry {
     public static let all: [DeviceProgram] = [
-        DeviceProgram(source: "perseus_probe.cu")
+        DeviceProgram(source: "perseus_probe.cu"),
+        DeviceProgram(source: "bench_ring.cu"),
+        DeviceProgram(source: "example_put_signal.cu"),
     ]
 }
