@@ -106,8 +106,8 @@ let package = Package(
             "Benchmarks",
             [
                 "CBenchmarkBaselines", "CExpertKernels", "CPerseusABI", "CPerseusShims",
-                "PerseusCommandRing", "PerseusProxy", "PerseusTransport", "PerseusMoE",
-                "PerseusExpertKernels", "PerseusPrimitives",
+                "PerseusCommandRing", "PerseusDevice", "PerseusProxy", "PerseusTransport",
+                "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
             ]),
         // The paper's tables, sweeps, explanations and figures.
         swiftTarget(
@@ -159,7 +159,12 @@ let package = Package(
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),
         swiftTests("Device", ["PerseusDevice", "PerseusPrimitives"]),
-        swiftTests("Benchmarks", ["PerseusBenchmarks", "PerseusPrimitives", "PerseusSoftNIC"]),
+        swiftTests(
+            "Benchmarks",
+            [
+                "CPerseusABI", "CPerseusShims", "PerseusBenchmarks", "PerseusCommandRing",
+                "PerseusPrimitives", "PerseusSoftNIC",
+            ]),
         swiftTests(
             "Experiments",
             [

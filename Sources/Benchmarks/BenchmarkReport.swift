@@ -31,7 +31,8 @@ public enum BenchmarkParameter: Sendable, Equatable, Codable {
     }
 }
 
-/// What a result is measured against, in the result's unit and from the same run.
+/// What a result is measured against, in the result's unit: measured in the same run, or a figure
+/// to reach, which is then named `target`.
 public struct BenchmarkBaseline: Sendable, Equatable, Codable {
     public var name: String
     public var value: Double
@@ -113,10 +114,16 @@ public struct BenchmarkReport: Sendable {
     public var results: [BenchmarkResult]
     /// What a reader must know and no field says, for example a baseline that is not installed.
     public var notes: [String]
+    /// What the column of values holds; nil for the third-fastest of interleaved repetitions.
+    public var valueMeaning: String?
 
-    public init(command: String, results: [BenchmarkResult], notes: [String] = []) {
+    public init(
+        command: String, results: [BenchmarkResult], notes: [String] = [],
+        valueMeaning: String? = nil
+    ) {
         self.command = command
         self.results = results
         self.notes = notes
+        self.valueMeaning = valueMeaning
     }
 }

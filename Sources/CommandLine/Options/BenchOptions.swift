@@ -11,12 +11,34 @@ public struct BenchOptions: Equatable, Sendable {
     /// Smaller sizes: a smoke test rather than a measurement.
     public var isQuick: Bool
     public var jsonPath: String?
+    /// Of `bench ring`: `cpu` or `cuda`.
+    public var device: String
+    /// Of `bench ring --device cuda`; nil where the benchmark chooses.
+    public var ringCounts: [Int]?
+    public var blockCounts: [Int]?
+    public var warpCounts: [Int]?
 
     init(_ given: ParsedArguments) throws(PerseusError) {
         benchmark = given.command.name
-        repetitionCount = try given.value(of: BenchDeclaration.repetitions)
+        device = try given.value(of: BenchDeclaration.device)
+        // Runs on a GPU differ less than runs on a shared machine's cores.
+        let isShort = device == "cuda" && !given.isGiven(BenchDeclaration.repetitions)
+        repetitionCount = isShort ? 5 : try given.value(of: BenchDeclaration.repetitions)
         isQuick = given.isGiven(BenchDeclaration.quick)
         jsonPath = try given.value(of: CommonOptions.json)
+        ringCounts = try BenchOptions.list(BenchDeclaration.rings, given, device)
+        blockCounts = try BenchOptions.list(BenchDeclaration.blocks, given, device)
+        warpCounts = try BenchOptions.list(BenchDeclaration.warps, given, device)
+    }
+
+    private static func list(
+        _ option: CommandOption<[Int]>, _ given: ParsedArguments, _ device: String
+    ) throws(PerseusError) -> [Int]? {
+        guard given.isGiven(option) else { return nil }
+        guard device == "cuda" else {
+            throw given.refusal("--\(option.name) needs --device cuda")
+        }
+        return try given.value(of: option)
     }
 }
 
@@ -27,6 +49,18 @@ enum BenchDeclaration {
         help: "Repetitions of each contender and baseline; 8 or more give a fair median.")
     static let quick = CommandFlag(
         "quick", help: "Small sizes: proves that it runs, measures little.")
+    static let device = CommandOption(
+        "device", .name(noun: "device", of: ["cpu", "cuda"]), default: "cpu",
+        help: "Where the producers run; cuda needs one H100 or H200.")
+    static let rings = CommandOption(
+        "rings", .integers("R[,R...]", in: 1...16), default: [1, 2, 4, 8],
+        help: "With cuda: rings, each with a consumer thread while cores last.")
+    static let blocks = CommandOption(
+        "ctas", .integers("C[,C...]", in: 1...1024), default: [1, 32, 128, 132],
+        help: "With cuda: producing CTAs; each uses one ring.")
+    static let warps = CommandOption(
+        "warps", .integers("W[,W...]", in: 1...32), default: [1, 8],
+        help: "With cuda: warps of a CTA.")
 
     static let command = CommandDeclaration(
         path: "perseus bench",
@@ -46,7 +80,12 @@ enum BenchDeclaration {
     private static let ring = benchmark(
         "ring", summary: "push and drain commands, against C rings and a locked queue",
         discussion: "One consumer and one or more producers exchange 16-byte commands. Prints "
-            + "nanoseconds per command and the ratio to each baseline.")
+            + "nanoseconds per command and the ratio to each baseline. With --device cuda a GPU "
+            + "pushes to pinned threads: commands per second, round trip, cost of a fence.",
+        entries: [device.entry, rings.entry, blocks.entry, warps.entry],
+        longExample: CommandExample(
+            purpose: "From a GPU, and keep the numbers:",
+            line: "perseus bench ring --device cuda --json ring.json"))
     private static let proxy = benchmark(
         "proxy", summary: "the whole proxy loop, against the same loop in C",
         discussion: "Commands become work requests on a NIC that completes at once, under every "
@@ -62,20 +101,22 @@ enum BenchDeclaration {
             + "Prints millions of events per second.")
 
     private static func benchmark(
-        _ name: String, summary: String, discussion: String
+        _ name: String, summary: String, discussion: String, entries: [OptionEntry] = [],
+        longExample: CommandExample? = nil
     ) -> CommandDeclaration {
         CommandDeclaration(
             path: "perseus bench \(name)", summary: summary, discussion: discussion,
             groups: [
                 OptionGroup(
                     title: "Options",
-                    entries: [repetitions.entry, quick.entry, CommonOptions.json.entry])
+                    entries: entries + [repetitions.entry, quick.entry, CommonOptions.json.entry])
             ],
             examples: [
                 CommandExample(purpose: "Measure:", line: "perseus bench \(name)"),
-                CommandExample(
-                    purpose: "Measure longer and keep the numbers:",
-                    line: "perseus bench \(name) --repetitions 51 --json \(name).json"),
+                longExample
+                    ?? CommandExample(
+                        purpose: "Measure longer and keep the numbers:",
+                        line: "perseus bench \(name) --repetitions 51 --json \(name).json"),
                 CommandExample(
                     purpose: "See that it works:", line: "perseus bench \(name) --quick"),
             ])
