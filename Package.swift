@@ -126,7 +126,7 @@ let package = Package(
                 "PerseusCommandLine", "PerseusRunners", "PerseusExperiments", "PerseusBenchmarks",
                 "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
                 "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport",
-                "PerseusDevice",
+                "PerseusDevice", "PerseusDeviceRuns",
             ],
             path: "Sources/perseus", swiftSettings: settings),
         swiftTests("Primitives", ["PerseusPrimitives"]),

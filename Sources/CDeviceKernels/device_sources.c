@@ -38,12 +38,9 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("perseus_device.cuh")
     #embed "kernels/perseus_device.cuh"
     FILE_END
-<<<<<<< HEAD
     FILE_BEGIN("perseus_device_layer.h")
     #embed "../CPerseusABI/include/perseus_device_layer.h"
     FILE_END
-=======
->>>>>>> 407b41dbc6c35c161c5abcc9cf1e826d49166dbd
     // Kernels.
     FILE_BEGIN("perseus_probe.cu")
     #embed "kernels/perseus_probe.cu"
@@ -54,7 +51,6 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("example_put_signal.cu")
     #embed "kernels/example_put_signal.cu"
     FILE_END
-<<<<<<< HEAD
     FILE_BEGIN("hopper.cuh")
     #embed "kernels/hopper.cuh"
     FILE_END
@@ -94,8 +90,6 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("megakernel.cu")
     #embed "kernels/megakernel.cu"
     FILE_END
-=======
->>>>>>> 407b41dbc6c35c161c5abcc9cf1e826d49166dbd
     {NULL, NULL},
 };
 

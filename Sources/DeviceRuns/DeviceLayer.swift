@@ -161,8 +161,8 @@ public final class DeviceLayer {
     ///
     /// - Throws: `badInput` for what the device path cannot do, `environment` when memory does not suffice.
     public init(
-        _ workload: DeviceWorkload, setup: SchemeSetup, grid: DeviceGrid, profile: Profile,
-        faults: FaultPlan, device: CUDADevice
+        _ workload: DeviceWorkload, setup: SchemeSetup, grid: DeviceGrid, faults: FaultPlan,
+        device: CUDADevice
     ) throws {
         self.device = device
         self.workload = workload

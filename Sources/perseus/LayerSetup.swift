@@ -3,6 +3,7 @@
 import Foundation
 import PerseusCheckpoints
 import PerseusCommandLine
+import PerseusDeviceRuns
 import PerseusExpertKernels
 import PerseusMegakernel
 import PerseusMoE
@@ -18,6 +19,8 @@ struct LayerSetup {
     /// The caller's routing, for the reference.
     let routing: RoutingTable?
     let weightNanoseconds: UInt64
+    /// The GPU that runs the layer; nil: this machine's processors do.
+    let device: DeviceSetup?
     var tokenCount: Int { workload.geometry.tokensPerRank.reduce(0, +) }
 
     /// - Parameter check: refuses what the geometry rules out, before anything that takes long.
@@ -29,6 +32,25 @@ struct LayerSetup {
         let isModelled = options.compute == "modelled"
         let unbounded = try Self.geometry(options, model, tokensPerRank, residentByteLimit: .max)
         try check(unbounded)
+        if options.device == "cuda" {
+            let begin = DispatchTime.now().uptimeNanoseconds
+            let hidden = input?.hidden ?? Self.randomHidden(options, model, tokensPerRank)
+            let device = try DeviceSetup(
+                weights, options, tokensPerRank: tokensPerRank, hidden: hidden, routing: input?.routing)
+            weightNanoseconds = DispatchTime.now().uptimeNanoseconds - begin
+            self.device = device
+            self.hidden = hidden
+            self.weights = weights
+            routing = input?.routing
+            workload = LayerWorkload(
+                geometry: device.workload.geometry,
+                input: JobInput(
+                    hidden: hidden.elements,
+                    routing: Self.routing(options, weights, input?.routing)),
+                compute: nil)
+            return
+        }
+        device = nil
         try MemoryNeed(
             unbounded, proxyThreads: options.proxyThreadCount, isModelled: isModelled
         ).require(available: availableMemory())

@@ -131,9 +131,11 @@ struct RunCommand {
         for (index, scheme) in try schemes().enumerated() {
             progress.update("running \(scheme.rawValue)", done: index, of: options.schemes.count)
             let trace = options.tracePath != nil ? TraceRecorder() : nil
-            let run: SchemeRun
+            let run: any LayerRun
             do {
-                run = try runScheme(scheme, setup.workload, settings, trace: trace)
+                run = try setup.device.map {
+                    try $0.run(scheme, settings, firstRound: 0)
+                } ?? runScheme(scheme, setup.workload, settings, trace: trace)
             } catch let error as PerseusError where error.kind == .badInput && isAll {
                 text.note("left out: \(error.message)")
                 continue
@@ -142,16 +144,11 @@ struct RunCommand {
                 progress.finish()
                 throw PerseusError(.deadline, "scheme \(scheme.rawValue): \(failure)")
             }
-            if run.job.output != nil && outcome.first == nil { outcome.first = FirstOutput(run) }
+            if run.hasOutput && outcome.first == nil { outcome.first = FirstOutput(run) }
             outcome.finished.append(
                 Finished(
                     result: result(of: run, first: outcome.first, verification: verification),
-                    order: run.checker.map {
-                        OrderSummary(
-                            checkCount: $0.checkCount, violationCount: $0.violationCount,
-                            firstViolation: $0.violations.first)
-                    },
-                    trace: trace))
+                    order: run.order, trace: trace))
         }
         progress.finish()
         addSpeedups(&outcome.finished)
@@ -159,9 +156,9 @@ struct RunCommand {
     }
 
     private func result(
-        of run: SchemeRun, first: FirstOutput?, verification: RunVerification?
+        of run: any LayerRun, first: FirstOutput?, verification: RunVerification?
     ) -> RunResult {
-        let geometry = run.job.geometry
+        let geometry = run.geometry
         let counters = run.outcome.counters
         var result = RunResult(
             scheme: run.setup.scheme.rawValue, path: run.setup.scheme.path.rawValue,
@@ -184,9 +181,9 @@ struct RunCommand {
         result.layerNanoseconds = Int(run.outcome.layerNanoseconds)
         result.drainNanoseconds = Int(counters.drainNanoseconds)
         result.exposedCommunicationNanoseconds = Int(run.outcome.exposedCommunicationNanoseconds)
-        result.clock = options.clock
+        result.clock = options.device == "cuda" ? "device" : options.clock
         result.rounds = geometry.roundCount
-        if run.job.output != nil {
+        if run.hasOutput {
             result.maxRelativeError = verification?.maxRelativeError(of: run)
             result.bitwiseEqual = first?.isBitwiseEqual(to: run)
         }
@@ -209,7 +206,7 @@ struct RunCommand {
             try files.write(first, model: model, tokens: setup.tokenCount)
         }
         var context = RunContext(
-            options, machine: options.clock == "real" ? MachineContext() : nil)
+            options, machine: options.clock == "real" || options.device == "cuda" ? MachineContext() : nil)
         context.profile = profile.name
         if !profile.isBuiltIn {
             context.profileValues = Dictionary(
@@ -266,13 +263,13 @@ struct FirstOutput {
     /// [all tokens, topK]
     let weights: [Float]
 
-    init(_ run: SchemeRun) {
+    init(_ run: any LayerRun) {
         values = Array(run.output)
-        (ids, weights) = run.job.routing
+        (ids, weights) = run.routing
     }
 
     /// Bit for bit, so NaN equals the same NaN.
-    func isBitwiseEqual(to run: SchemeRun) -> Bool {
+    func isBitwiseEqual(to run: any LayerRun) -> Bool {
         let output = run.output
         return values.count == output.count
             && values.indices.allSatisfy { values[$0].bitPattern == output[$0].bitPattern }

@@ -71,6 +71,7 @@ struct RunText {
     }
 
     private var clockSentence: String {
+        if let device = setup.device { return device.sentence }
         let arithmetic =
             setup.workload.compute == nil
             ? "compute is modelled too: no bytes move" : "bytes and arithmetic are real"

@@ -30,9 +30,9 @@ struct RunVerification {
 
     /// The largest ‖output − reference‖ / ‖reference‖ of any sampled token; infinite when a token's NaNs or its
     /// experts differ.
-    func maxRelativeError(of run: SchemeRun) -> Double {
+    func maxRelativeError(of run: any LayerRun) -> Double {
         let output = run.output
-        let ids = run.job.routing.ids
+        let ids = run.routing.ids
         var worst = 0.0
         for (index, token) in sample.enumerated() {
             var difference = 0.0

@@ -604,13 +604,6 @@ PERSEUS_DEVICE bool relay(
     long long moved = clock64();
     uint64_t credit = 0;
     while (true) {
-<<<<<<< HEAD
-        uint32_t ended = load_acquire_gpu(finished);
-        // Once more after the last producer, so that the credit is complete when nobody waits.
-        uint64_t now = ring.relay_once();
-        if (ended >= target) return true;
-        if (error.is_set()) return false;
-=======
         // Three loads in flight at once: the relay's period is that of the read from the host.
         uint64_t now = load_relaxed_sys(pointer<const uint64_t>(ring.retired));
         uint32_t ended = load_relaxed_gpu(finished);
@@ -618,7 +611,6 @@ PERSEUS_DEVICE bool relay(
         store_relaxed_gpu(pointer<uint64_t>(ring.credit), now);
         if (ended >= target) return true;
         if (has_failed) return false;
->>>>>>> 407b41dbc6c35c161c5abcc9cf1e826d49166dbd
         if (now != credit) {
             credit = now;
             moved = clock64();

@@ -28,7 +28,6 @@ enum perseus_wait_kind {
     PERSEUS_WAIT_GROUP = 5,
     /// In the relay: that the producers of the launch end. index: ring; expected: blocks; seen:
     /// blocks that ended.
-<<<<<<< HEAD
     PERSEUS_WAIT_PRODUCERS = 6,
     /// In the operator of a megakernel: the end of a round. index: round; expected: dispatch words missing << 32 | groups
     /// of tiles made; seen: tokens combined << 32 | groups done.
@@ -37,9 +36,6 @@ enum perseus_wait_kind {
     PERSEUS_WAIT_TASK = 8,
     /// At the start of a launch: its other blocks. expected: blocks; seen: blocks that have begun.
     PERSEUS_WAIT_BLOCKS = 9
-=======
-    PERSEUS_WAIT_PRODUCERS = 6
->>>>>>> 407b41dbc6c35c161c5abcc9cf1e826d49166dbd
 };
 
 /// States of a record.

@@ -21,6 +21,7 @@ public enum KnownNames {
     public static let noOrdering = "none"
 
     public static let clocks = ["virtual", "real"]
+    public static let devices = ["cpu", "cuda"]
     public static let computes = ["real", "modelled"]
     public static let verifications = ["reference", "none"]
 

@@ -79,6 +79,10 @@ enum RunDeclaration {
 
     // MARK: Execution
 
+    static let device = CommandOption(
+        "device", .name(noun: "device", of: KnownNames.devices), default: "cpu",
+        help: "cuda runs the layer in one persistent kernel on a Hopper GPU: all ranks share it, and their "
+            + "NICs are emulated; its time is measured.")
     static let clock = CommandOption(
         "clock", .name(noun: "clock", of: KnownNames.clocks), default: "virtual",
         help: "virtual charges every step its modelled time and gives the same bytes for the same "
@@ -139,7 +143,7 @@ enum RunDeclaration {
             OptionGroup(
                 title: "Execution",
                 entries: [
-                    clock.entry, threads.entry, compute.entry, zipf.entry, faults.entry,
+                    device.entry, clock.entry, threads.entry, compute.entry, zipf.entry, faults.entry,
                     deadline.entry,
                 ]),
             OptionGroup(

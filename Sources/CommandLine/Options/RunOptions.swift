@@ -62,6 +62,7 @@ public struct RunOptions: Equatable, Sendable {
     public var proxyThreadCount: Int
 
     // How it executes.
+    public var device: String
     public var clock: String
     /// Worker threads of the real clock; nil is one per core.
     public var threadCount: Int?
@@ -101,6 +102,7 @@ public struct RunOptions: Equatable, Sendable {
         groupSize = try given.value(of: Option.groupSize)
         combineGroupSize = try given.value(of: Option.combineGroupSize)
         proxyThreadCount = try given.value(of: Option.proxyThreads)
+        device = try given.value(of: Option.device)
         clock = try given.value(of: Option.clock)
         threadCount = try given.value(of: Option.threads)
         compute = try given.value(of: Option.compute)
@@ -167,6 +169,7 @@ public struct RunOptions: Equatable, Sendable {
         if clock == "virtual", given.isGiven(Option.threads) {
             throw given.refusal("--threads needs --clock real: the virtual clock has one thread")
         }
+        if device == "cuda" { try settleDevice(given) }
         if compute == "modelled" {
             try settleModelledCompute(given)
         } else if given.isGiven(Option.zipf) {
@@ -175,6 +178,17 @@ public struct RunOptions: Equatable, Sendable {
         }
         if verification == "none", given.isGiven(Option.verifyTokens) {
             throw given.refusal("--verify-tokens has nothing to do when nothing is verified")
+        }
+    }
+
+    /// On a device there is one clock, and nobody looks over the roles' shoulders.
+    private func settleDevice(_ given: ParsedArguments) throws(PerseusError) {
+        typealias Option = RunDeclaration
+        for (isGiven, name) in [
+            (given.isGiven(Option.clock), "clock"), (given.isGiven(Option.threads), "threads"),
+            (compute == "modelled", "compute modelled"), (tracePath != nil, "trace"),
+        ] where isGiven {
+            throw given.refusal("--\(name) has no meaning with --device cuda")
         }
     }
 

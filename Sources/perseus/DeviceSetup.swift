@@ -1,0 +1,138 @@
+// A layer on a GPU: the device, the weights on it, and what fits beside them.
+
+import Foundation
+import PerseusCommandLine
+import PerseusDevice
+import PerseusDeviceRuns
+import PerseusMegakernel
+import PerseusMoE
+import PerseusPrimitives
+import PerseusRunners
+
+/// Everything that the schemes of one `perseus run --device cuda` share.
+struct DeviceSetup {
+    let device: CUDADevice
+    let workload: DeviceWorkload
+    private let kernel: LayerKernel
+    private let grid: DeviceGrid
+
+    init(
+        _ weights: LayerWeights, _ options: RunOptions, tokensPerRank: [Int], hidden: BFloat16Buffer,
+        routing: RoutingTable?
+    ) throws {
+        device = try CUDADevice.open()
+        try device.requireHopper()
+        kernel = try LayerKernel(weights.model, device: device)
+        let threads = ProcessInfo.processInfo.activeProcessorCount
+        let deviceWeights = try DeviceWeights(weights, device: device, threads: threads)
+        let geometry = try Self.geometry(
+            weights.model, options, tokensPerRank, available: try device.freeMemory())
+        grid = try DeviceGrid(device: device, geometry: geometry)
+        let table =
+            routing.map { (ids: $0.ids, scores: $0.weights) }
+            ?? Self.route(weights, hidden, threads: threads)
+        workload = DeviceWorkload(
+            weights: deviceWeights, geometry: geometry, hidden: hidden.elements, ids: table.ids,
+            scores: table.scores)
+    }
+
+    /// For a person: what is real and what is not.
+    var sentence: String {
+        let ranks = workload.geometry.rankCount
+        let shares =
+            ranks == 1 ? "one rank has the whole GPU" : "\(ranks) ranks share it, \(grid.blocksPerRank) blocks each"
+        let network =
+            grid.copyBlocksPerRank > 0
+            ? "; NICs are EMULATED, \(grid.copyBlocksPerRank) blocks each move bytes at modelled times" : ""
+        return "time is MEASURED on \(device.name), \(shares)\(network); routing is made before the layer"
+    }
+
+    /// Arenas as large as the memory allows; rounds where that is less than the layer needs.
+    private static func geometry(
+        _ model: MoEModel, _ options: RunOptions, _ tokensPerRank: [Int], available: Int
+    ) throws -> LayerGeometry {
+        let ranks = tokensPerRank.count
+        let tokens = tokensPerRank.reduce(0, +)
+        // Outputs, hidden states, tables and the shared expert's rows come on top.
+        let perToken = model.hidden * 8 + model.sharedIntermediate * 2 + model.topK * 32
+        let budget = available - (2 << 30) - tokens * perToken
+        let stride = model.hidden * 2
+        let row = (ranks + 2) * stride
+        let share = Double(row) / Double(row + ranks * (model.intermediate * 2 + 16))
+        let limit = max(0, Int(Double(budget / ranks) * share))
+        return try LayerGeometry(
+            model: model, rankCount: ranks, ranksPerNode: options.ranksPerNode,
+            tokensPerRank: tokensPerRank,
+            heapByteLimit: UInt64(min(limit, options.heapLimitByteCount ?? .max)),
+            computesInPlace: true)
+    }
+
+    private static func route(
+        _ weights: LayerWeights, _ hidden: BFloat16Buffer, threads: Int
+    ) -> (ids: [Int32], scores: [Float]) {
+        let model = weights.model
+        let router = Router(model: model, parameters: weights.router)
+        let tokens = hidden.count / model.hidden
+        var ids = [Int32](repeating: 0, count: tokens * model.topK)
+        var scores = [Float](repeating: 0, count: tokens * model.topK)
+        ids.withUnsafeMutableBufferPointer { ids in
+            scores.withUnsafeMutableBufferPointer { scores in
+                nonisolated(unsafe) let (ids, scores) = (ids.baseAddress!, scores.baseAddress!)
+                let batch = 64
+                DispatchQueue.concurrentPerform(iterations: (tokens + batch - 1) / batch) { index in
+                    var scratch = RouterScratch(model: model)
+                    let first = index * batch
+                    router.route(
+                        hidden: hidden.elements + first * model.hidden,
+                        tokens: min(batch, tokens - first), ids: ids + first * model.topK,
+                        weights: scores + first * model.topK, scratch: &scratch)
+                }
+            }
+        }
+        return (ids, scores)
+    }
+
+    /// Runs the layer under `scheme`.
+    func run(_ scheme: Scheme, _ settings: RunSettings, firstRound: Int) throws -> DeviceLayerRun {
+        let setup = try SchemeSetup(
+            scheme, profile: settings.profile, geometry: workload.geometry,
+            options: settings.options)
+        let layer = try DeviceLayer(
+            workload, setup: setup, grid: grid, faults: settings.faults, device: device)
+        let result = try layer.run(kernel)
+        var outcome = RunOutcome()
+        outcome.counters = result.counters
+        outcome.failure = result.failure
+        outcome.layerNanoseconds = result.layerNanoseconds.first ?? 0
+        outcome.computeNanoseconds = result.multiplyNanoseconds.first ?? 0
+        return DeviceLayerRun(
+            setup: setup, outcome: outcome, workload: workload,
+            values: result.failure == nil ? try layer.readOutput() : [])
+    }
+}
+
+/// A layer that ran on a device.
+final class DeviceLayerRun: LayerRun {
+    let setup: SchemeSetup
+    let outcome: RunOutcome
+    private let workload: DeviceWorkload
+    let output: UnsafeBufferPointer<Float>
+
+    init(setup: SchemeSetup, outcome: RunOutcome, workload: DeviceWorkload, values: [Float]) {
+        self.setup = setup
+        self.outcome = outcome
+        self.workload = workload
+        let copy = UnsafeMutableBufferPointer<Float>.allocate(capacity: max(1, values.count))
+        _ = copy.initialize(from: values)
+        output = UnsafeBufferPointer(rebasing: UnsafeBufferPointer(copy)[0..<values.count])
+        memory = copy
+    }
+
+    private let memory: UnsafeMutableBufferPointer<Float>
+    deinit { memory.deallocate() }
+
+    var geometry: LayerGeometry { workload.geometry }
+    var hasOutput: Bool { true }
+    var routing: (ids: [Int32], weights: [Float]) { (workload.ids, workload.scores) }
+    var order: RunCommand.OrderSummary? { nil }
+}
