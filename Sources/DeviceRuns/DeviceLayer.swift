@@ -153,6 +153,7 @@ public final class DeviceLayer {
         var times = 0
         var copyQueue = 0
         var copyDone = 0
+        var boards = 0
     }
 
     private var stream: CUDAStream
@@ -203,7 +204,14 @@ public final class DeviceLayer {
                     hostBase + rank * layout.hostBytes + layout.rings
                         + thread * CommandRing.byteCount(capacity: Self.ringCapacity)
                 }
-            }, ringCapacity: Self.ringCapacity, copies: copies)
+            }, ringCapacity: Self.ringCapacity,
+            boards: (0..<ranks).map { rank in
+                (0..<threads).map { thread in
+                    (hostBase + rank * layout.hostBytes + layout.boards
+                        + thread * Int(PERSEUS_SHARED_WORD_STRIDE)).assumingMemoryBound(
+                            to: UInt64.self)
+                }
+            }, copies: copies)
         let memory = (0..<ranks).map { [arenas, tables] rank in
             RankMemory(
                 data: UnsafeMutableRawPointer(
@@ -238,9 +246,6 @@ public final class DeviceLayer {
         }
         if setup.ordering.usesImmediates || setup.ordering == .atomic {
             throw refuse("ordering \(setup.ordering.rawValue) is not there on a device yet")
-        }
-        if setup.program.quietsBetweenRounds {
-            throw refuse("fabrics without order on a queue pair are not there on a device yet")
         }
         if setup.scheme.path != .proxy {
             throw refuse("path \(setup.scheme.path.rawValue) is not there on a device yet")
@@ -306,6 +311,7 @@ public final class DeviceLayer {
         layout.copyQueue = host.add(
             Int(PERSEUS_DEVICE_COPY_CAPACITY) * MemoryLayout<perseus_device_copy>.stride)
         layout.copyDone = host.add(8)
+        layout.boards = host.add(threads * Int(PERSEUS_SHARED_WORD_STRIDE))
         layout.hostBytes = host.byteCount
         return layout
     }
@@ -413,6 +419,7 @@ public final class DeviceLayer {
         result.counters = table(rank, layout.counters)
         result.times = mapped(rank, layout.times)
         result.round_tokens = table(rank, layout.roundTokens)
+        result.boards = mapped(rank, layout.boards)
         let experts = geometry.placement.range(of: rank)
         result.first_expert = UInt32(experts.lowerBound)
         result.expert_count = UInt32(experts.count)
@@ -517,6 +524,7 @@ public final class DeviceLayer {
         layer.coalesces_group = setup.program.coalescesGroup ? 1 : 0
         layer.pairs_sources = setup.program.pairsSources ? 1 : 0
         layer.stages = stages
+        layer.quiets_between_rounds = setup.program.quietsBetweenRounds ? 1 : 0
         layer.cycle_limit = cycleLimit
         return layer
     }

@@ -14,6 +14,7 @@ import PerseusCommandRing
 public struct CompletionBoard: BitwiseCopyable {
     @usableFromInline let words: UnsafeMutablePointer<UInt64>
     @usableFromInline let wordCount: Int
+    private let ownsWords: Bool
     /// [wordCount]: destination waited for, `everyDestination`, or `notWaiting`.
     @usableFromInline let waits: UnsafeMutablePointer<Int32>
     @usableFromInline var waitingCount: Int = 0
@@ -25,8 +26,14 @@ public struct CompletionBoard: BitwiseCopyable {
 
     /// A board of `wordCount` words, none of them published; end it with `deallocate`.
     public init(wordCount: Int) {
+        self.init(wordCount: wordCount, words: nil)
+    }
+
+    /// - Parameter words: where producers look, if they cannot look everywhere; stays the caller's.
+    public init(wordCount: Int, words external: UnsafeMutablePointer<UInt64>?) {
         self.wordCount = wordCount
-        words = .allocate(capacity: max(1, wordCount))
+        ownsWords = external == nil
+        words = external ?? .allocate(capacity: max(1, wordCount))
         words.initialize(repeating: 0, count: max(1, wordCount))
         waits = .allocate(capacity: max(1, wordCount))
         waits.initialize(repeating: Self.notWaiting, count: max(1, wordCount))
@@ -34,7 +41,7 @@ public struct CompletionBoard: BitwiseCopyable {
 
     /// Frees the memory; the owner calls it when neither proxy nor producers run any more.
     public func deallocate() {
-        words.deallocate()
+        if ownsWords { words.deallocate() }
         waits.deallocate()
     }
 

@@ -39,15 +39,18 @@ package struct DevicePorts: @unchecked Sendable {
     /// [rank][proxy thread]: zeroed memory for a ring of `ringCapacity` slots, aligned to 128 bytes.
     package var rings: [[UnsafeMutableRawPointer]]
     package var ringCapacity: Int
+    /// [rank][proxy thread]: the word of its completion board.
+    package var boards: [[UnsafeMutablePointer<UInt64>]]
     /// [rank]
     package var copies: UnsafeMutablePointer<CopyQueue>
 
     package init(
         rings: [[UnsafeMutableRawPointer]], ringCapacity: Int,
-        copies: UnsafeMutablePointer<CopyQueue>
+        boards: [[UnsafeMutablePointer<UInt64>]], copies: UnsafeMutablePointer<CopyQueue>
     ) {
         self.rings = rings
         self.ringCapacity = ringCapacity
+        self.boards = boards
         self.copies = copies
     }
 }
@@ -195,7 +198,8 @@ package final class TransportJob {
             for thread in 0..<threads {
                 let ring = makeRing(rank, thread)
                 rings.append(ring)
-                let board = CompletionBoard(wordCount: 1)
+                let board = CompletionBoard(
+                    wordCount: 1, words: plan.device?.boards[rank][thread])
                 boards.append(board)
                 let index = rank * threads + thread
                 (proxies + index).initialize(

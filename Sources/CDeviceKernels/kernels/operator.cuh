@@ -311,6 +311,11 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
         }
     }
     if (lane == 0) {
+        if (layer.layer->quiets_between_rounds && round.index + 1 < layer.layer->round_count) {
+            wait_for_quiet(layer, round);
+        }
+        // The host takes the last round's end for the end of all.
+        __threadfence_system();
         times->end = global_nanoseconds();
         *static_cast<volatile uint32_t *>(&memory.is_round_over) = 1;
     }

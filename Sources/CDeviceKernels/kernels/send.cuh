@@ -128,6 +128,20 @@ __device__ void send_results(
     }
 }
 
+/// Waits until all puts of the rank have completed. One thread, while credits are relayed.
+__device__ void wait_for_quiet(const LayerView &layer, const Round &round) {
+    const perseus_device_rank &rank = layer.rank();
+    for (uint32_t ring = 0; ring < rank.ring_count; ++ring) {
+        if (!Ring(rank.rings[ring]).push_quiet(PERSEUS_DESTINATION_ALL, 0)) return;
+    }
+    for (uint32_t ring = 0; ring < rank.ring_count; ++ring) {
+        const uint64_t *board =
+            reinterpret_cast<const uint64_t *>(rank.boards + ring * PERSEUS_SHARED_WORD_STRIDE);
+        if (!wait_quiet(board, round.index + 1, layer.layer->cycle_limit, layer.error(),
+                layer.rank_index, ring)) return;
+    }
+}
+
 /// Feeds the producers' credit until the round is over. One warp; a lane for each ring.
 __device__ void relay_credits(const LayerView &layer, const uint32_t *is_round_over) {
     const perseus_device_rank &rank = layer.rank();

@@ -158,6 +158,8 @@ typedef struct perseus_device_rank {
     uint64_t times;
     /// [rounds] u32 pairs: first token and tokens.
     uint64_t round_tokens;
+    /// The proxies' completion boards, a word each, 128 bytes apart in mapped host memory.
+    uint64_t boards;
     uint32_t first_expert;
     uint32_t expert_count;
     /// The node's ranks: first and count.
@@ -169,7 +171,7 @@ typedef struct perseus_device_rank {
     uint32_t reserved;
     perseus_device_ring rings[PERSEUS_DEVICE_MAX_RINGS];
     perseus_device_nic nic;
-    uint32_t tail_padding[20];
+    uint32_t tail_padding[18];
 } perseus_device_rank;
 
 /// One launch: all ranks of this GPU.
@@ -198,7 +200,8 @@ typedef struct perseus_device_layer {
     uint32_t coalesces_group;
     uint32_t pairs_sources;
     uint32_t stages;
-    uint32_t reserved;
+    /// 1: all puts of a round have completed before the next one begins.
+    uint32_t quiets_between_rounds;
     /// SM clock cycles after which a wait fails.
     uint64_t cycle_limit;
 } perseus_device_layer;
