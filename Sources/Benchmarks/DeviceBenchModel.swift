@@ -89,21 +89,27 @@ final class DeviceBenchModel {
             scores: Array(repeating: 1 / Float(model.topK), count: count))
     }
 
+    /// - Throws: `badInput` for a scheme that the device or the fabric cannot honour.
+    func setup(
+        _ scheme: Scheme, _ profile: Profile, _ geometry: LayerGeometry
+    ) throws -> SchemeSetup {
+        var options = SchemeOptions()
+        options.deadlineNanoseconds = 60_000_000_000
+        let setup = try SchemeSetup(scheme, profile: profile, geometry: geometry, options: options)
+        try DeviceLayer.requireSupported(setup)
+        return setup
+    }
+
     /// One launch of `warm + count` layers back to back after an idle moment; the first ones are not reported.
     ///
     /// - Parameter isMultiplyOnly: nothing is packed and combined; random rows are multiplied.
-    /// - Throws: `badInput` for a scheme that the device or the fabric cannot honour, `deadline` for a layer that
-    ///   does not end.
+    /// - Throws: `deadline` for a layer that does not end.
     func burst(
-        _ workload: DeviceWorkload, scheme: Scheme, profile: Profile, warm: Int, count: Int,
+        _ workload: DeviceWorkload, _ setup: SchemeSetup, warm: Int, count: Int,
         isMultiplyOnly: Bool = false
     ) throws -> DeviceBurst {
         var workload = workload
         workload.layerCount = warm + count
-        var options = SchemeOptions()
-        options.deadlineNanoseconds = 60_000_000_000
-        let setup = try SchemeSetup(
-            scheme, profile: profile, geometry: workload.geometry, options: options)
         let layer = try DeviceLayer(
             workload, setup: setup,
             grid: DeviceGrid(device: device, geometry: workload.geometry), faults: FaultPlan(),
@@ -114,7 +120,8 @@ final class DeviceBenchModel {
             isMultiplyOnly ? PERSEUS_DEVICE_STAGE_MULTIPLY : PERSEUS_DEVICE_STAGE_ALL
         let result = try layer.run(kernel, stages: UInt32(stages.rawValue))
         if let failure = result.failure {
-            throw PerseusError(.deadline, "\(model.name), scheme \(scheme.rawValue): \(failure)")
+            throw PerseusError(
+                .deadline, "\(model.name), scheme \(setup.scheme.rawValue): \(failure)")
         }
         var burst = DeviceBurst()
         burst.layer = result.layerNanoseconds.dropFirst(warm).map(Double.init)

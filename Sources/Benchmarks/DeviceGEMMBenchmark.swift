@@ -78,8 +78,8 @@ struct BurstLength: Equatable {
 
 /// Measures the experts' multiplication alone and the whole layer on one rank, for each model and number of tokens.
 ///
-/// - Throws: `environment` without a usable GPU; `badInput` for options out of range; `deadline` when a layer does not
-///   end.
+/// - Throws: `environment` without a usable GPU; `badInput` for options out of range. What goes wrong later is the
+///   report's `failure`, and the results before it are there.
 public func runDeviceGEMMBenchmark(
     _ options: DeviceGEMMOptions = .init(), progress: (String) -> Void = { _ in }
 ) throws -> BenchmarkReport {
@@ -95,19 +95,24 @@ public func runDeviceGEMMBenchmark(
     let device = try CUDADevice.open()
     try device.requireHopper()
     var bench = DeviceGEMMBench(options: options, device: device)
-    for shape in shapes { try bench.measure(shape, progress: progress) }
+    for shape in shapes {
+        do {
+            try bench.measure(shape, progress: progress)
+        } catch {
+            // What has been measured is kept.
+            bench.failure = error as? PerseusError ?? PerseusError(.environment, "\(error)")
+            break
+        }
+    }
     return bench.report
 }
 
 private struct DeviceGEMMBench {
     let options: DeviceGEMMOptions
     let device: CUDADevice
+    var failure: PerseusError?
     private var results: [BenchmarkResult] = []
     private var notes: [String] = []
-
-    /// The schemes differ in what leaves a rank; here nothing does.
-    private static let scheme = Scheme.perseusPlus
-    private static let profile = Profile.named("ideal")!
 
     init(options: DeviceGEMMOptions, device: CUDADevice) {
         self.options = options
@@ -170,10 +175,11 @@ private struct DeviceGEMMBench {
     private func bursts(
         _ loaded: DeviceBenchModel, _ workload: DeviceWorkload, isMultiplyOnly: Bool
     ) throws -> DeviceBurst {
+        // The schemes differ in what leaves a rank; here nothing does.
+        let setup = try loaded.setup(.perseusPlus, Profile.named("ideal")!, workload.geometry)
         func burst(warm: Int, count: Int) throws -> DeviceBurst {
             try loaded.burst(
-                workload, scheme: Self.scheme, profile: Self.profile, warm: warm, count: count,
-                isMultiplyOnly: isMultiplyOnly)
+                workload, setup, warm: warm, count: count, isMultiplyOnly: isMultiplyOnly)
         }
         let trial = try burst(warm: 1, count: 2)
         let length = BurstLength(
@@ -226,7 +232,7 @@ private struct DeviceGEMMBench {
     }
 
     var report: BenchmarkReport {
-        BenchmarkReport(
+        var report = BenchmarkReport(
             command: "bench gemm --device cuda", results: results,
             notes: notes + [
                 "experts: random rows of uniform routing through gate, up, activation and down of one"
@@ -238,5 +244,7 @@ private struct DeviceGEMMBench {
             ],
             valueMeaning: "median of all layers of \(options.repetitions) launches; time: its"
                 + " duration")
+        report.failure = failure
+        return report
     }
 }

@@ -239,7 +239,8 @@ public final class DeviceLayer {
     /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
     private static var copyNanoseconds: UInt64 { 4000 }
 
-    private static func requireSupported(_ setup: SchemeSetup) throws(PerseusError) {
+    /// Refuses what the device path cannot do.
+    public static func requireSupported(_ setup: SchemeSetup) throws(PerseusError) {
         func refuse(_ what: String) -> PerseusError {
             PerseusError(
                 .badInput, "--device cuda: scheme \(setup.scheme.rawValue): \(what)")

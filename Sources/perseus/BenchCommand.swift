@@ -13,6 +13,7 @@ func executeBench(_ options: BenchOptions) throws {
                 command: report.command, context: MachineContext(), results: report.results,
                 notes: report.notes), to: path)
     }
+    if let failure = report.failure { throw failure }
 }
 
 private func measure(_ options: BenchOptions) throws -> BenchmarkReport {
@@ -59,7 +60,7 @@ private func measure(_ options: BenchOptions) throws -> BenchmarkReport {
 }
 
 /// Long work says on a terminal where it is.
-private func withProgress<Result>(_ work: ((String) -> Void) throws -> Result) rethrows -> Result {
+func withProgress<Result>(_ work: ((String) -> Void) throws -> Result) rethrows -> Result {
     let line = SharedLine()
     defer { line.finish() }
     return try work(line.update)

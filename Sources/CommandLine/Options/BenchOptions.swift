@@ -1,4 +1,4 @@
-// The values of `perseus bench ring|proxy|gemm|layer|simulator`.
+// The values of `perseus bench ring|proxy|gemm|simulator`.
 
 import PerseusPrimitives
 
@@ -86,7 +86,10 @@ enum BenchDeclaration {
         summary: "measure one part against named baselines in the same process",
         discussion: "Contenders and baselines are interleaved, so that a noisy machine disturbs "
             + "them alike. Ratios are what to trust.",
-        subcommands: [ring, proxy, PutSignalDeclaration.command, gemm, simulator],
+        subcommands: [
+            ring, proxy, PutSignalDeclaration.command, gemm, LayerBenchDeclaration.command,
+            simulator,
+        ],
         examples: [
             CommandExample(purpose: "The command ring:", line: "perseus bench ring"),
             CommandExample(
