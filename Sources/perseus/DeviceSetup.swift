@@ -8,11 +8,13 @@ import PerseusMegakernel
 import PerseusMoE
 import PerseusPrimitives
 import PerseusRunners
+import PerseusSoftNIC
 
 /// Everything that the schemes of one `perseus run --device cuda` share.
 struct DeviceSetup {
     let device: CUDADevice
-    let workload: DeviceWorkload
+    private(set) var workload: DeviceWorkload
+    private let repeats: Int
     private let kernel: LayerKernel
     private let grid: DeviceGrid
 
@@ -37,6 +39,8 @@ struct DeviceSetup {
         workload = DeviceWorkload(
             weights: deviceWeights, geometry: geometry, hidden: hidden.elements, ids: table.ids,
             scores: table.scores)
+        workload.layerCount = options.layerCount
+        repeats = options.repeatCount
     }
 
     /// For a person: what is real and what is not.
@@ -75,23 +79,72 @@ struct DeviceSetup {
         return (ids, scores)
     }
 
-    /// Runs the layer under `scheme`.
-    func run(_ scheme: Scheme, _ settings: RunSettings, firstRound: Int) throws -> DeviceLayerRun {
+    /// Runs the layer under `scheme`, as often as asked for.
+    ///
+    /// - Throws: `wrongResult` when a repetition's output differs from the first one's.
+    func run(_ scheme: Scheme, _ settings: RunSettings) throws -> DeviceLayerRun {
+        var first: DeviceLayerRun?
+        for index in 0..<repeats {
+            let run = try launch(scheme, settings, index: index)
+            guard let reference = first else {
+                first = run
+                if run.outcome.failure != nil { break }
+                continue
+            }
+            if run.outcome.failure != nil { return run }
+            guard FirstOutput(reference).isBitwiseEqual(to: run) else {
+                throw PerseusError(
+                    .wrongResult,
+                    "scheme \(scheme.rawValue): output of launch \(index + 1) of \(repeats) differs from"
+                        + " the first one's; replay with --seed \(settings.options.seed) --repeats"
+                        + " \(index + 1)")
+            }
+        }
+        return first!
+    }
+
+    private func launch(
+        _ scheme: Scheme, _ settings: RunSettings, index: Int
+    ) throws -> DeviceLayerRun {
         let setup = try SchemeSetup(
             scheme, profile: settings.profile, geometry: workload.geometry,
             options: settings.options)
+        var faults = settings.faults
+        if index > 0 {
+            faults.seed &+= UInt64(index)
+            // Other orders of arrival: up to 20 us on each message.
+            faults.jitterNanoseconds = max(faults.jitterNanoseconds, 20_000)
+        }
         let layer = try DeviceLayer(
-            workload, setup: setup, grid: grid, faults: settings.faults, device: device)
+            workload, setup: setup, grid: grid, faults: faults, device: device)
         let result = try layer.run(kernel)
         var outcome = RunOutcome()
         outcome.counters = result.counters
         outcome.failure = result.failure
-        outcome.layerNanoseconds = result.layerNanoseconds.first ?? 0
-        outcome.computeNanoseconds = result.multiplyNanoseconds.first ?? 0
+        outcome.layerNanoseconds = median(result.layerNanoseconds)
+        outcome.computeNanoseconds = median(result.multiplyNanoseconds)
         return DeviceLayerRun(
             setup: setup, outcome: outcome, workload: workload,
-            values: result.failure == nil ? try layer.readOutput() : [])
+            values: result.failure == nil ? try layer.readOutput() : [],
+            times: DeviceTimes(
+                plan: median(result.planNanoseconds), multiply: outcome.computeNanoseconds,
+                layer: outcome.layerNanoseconds, best: result.layerNanoseconds.min() ?? 0))
     }
+
+    private func median(_ values: [UInt64]) -> UInt64 {
+        values.isEmpty ? 0 : values.sorted()[values.count / 2]
+    }
+}
+
+/// Where the time of a layer on a device went, nanoseconds from its begin; medians over its layers.
+struct DeviceTimes {
+    /// Until the last rank's plan was made.
+    var plan: UInt64
+    /// Until the last expert task was done.
+    var multiply: UInt64
+    var layer: UInt64
+    /// The shortest layer.
+    var best: UInt64
 }
 
 /// A layer that ran on a device.
@@ -100,8 +153,13 @@ final class DeviceLayerRun: LayerRun {
     let outcome: RunOutcome
     private let workload: DeviceWorkload
     let output: UnsafeBufferPointer<Float>
+    let times: DeviceTimes
 
-    init(setup: SchemeSetup, outcome: RunOutcome, workload: DeviceWorkload, values: [Float]) {
+    init(
+        setup: SchemeSetup, outcome: RunOutcome, workload: DeviceWorkload, values: [Float],
+        times: DeviceTimes
+    ) {
+        self.times = times
         self.setup = setup
         self.outcome = outcome
         self.workload = workload

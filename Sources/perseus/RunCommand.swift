@@ -134,7 +134,7 @@ struct RunCommand {
             let run: any LayerRun
             do {
                 run = try setup.device.map {
-                    try $0.run(scheme, settings, firstRound: 0)
+                    try $0.run(scheme, settings)
                 } ?? runScheme(scheme, setup.workload, settings, trace: trace)
             } catch let error as PerseusError where error.kind == .badInput && isAll {
                 text.note("left out: \(error.message)")
@@ -145,6 +145,11 @@ struct RunCommand {
                 throw PerseusError(.deadline, "scheme \(scheme.rawValue): \(failure)")
             }
             if run.hasOutput && outcome.first == nil { outcome.first = FirstOutput(run) }
+            if let times = (run as? DeviceLayerRun)?.times {
+                text.note(
+                    "\(scheme.rawValue): planned after \(Quantity.time(Int(times.plan))), experts done after"
+                        + " \(Quantity.time(Int(times.multiply))), best layer \(Quantity.time(Int(times.best)))")
+            }
             outcome.finished.append(
                 Finished(
                     result: result(of: run, first: outcome.first, verification: verification),

@@ -83,6 +83,13 @@ enum RunDeclaration {
         "device", .name(noun: "device", of: KnownNames.devices), default: "cpu",
         help: "cuda runs the layer in one persistent kernel on a Hopper GPU: all ranks share it, and their "
             + "NICs are emulated; its time is measured.")
+    static let layers = CommandOption(
+        "layers", .integer(in: 1...100_000), default: 1,
+        help: "With --device cuda: layers back to back in one launch; the time is their median.")
+    static let repeats = CommandOption(
+        "repeats", .integer(in: 1...100_000), default: 1,
+        help: "With --device cuda: launches, each on poisoned memory with other jitter, whose outputs must be "
+            + "bitwise equal.")
     static let clock = CommandOption(
         "clock", .name(noun: "clock", of: KnownNames.clocks), default: "virtual",
         help: "virtual charges every step its modelled time and gives the same bytes for the same "
@@ -143,7 +150,8 @@ enum RunDeclaration {
             OptionGroup(
                 title: "Execution",
                 entries: [
-                    device.entry, clock.entry, threads.entry, compute.entry, zipf.entry, faults.entry,
+                    device.entry, layers.entry, repeats.entry, clock.entry, threads.entry,
+                    compute.entry, zipf.entry, faults.entry,
                     deadline.entry,
                 ]),
             OptionGroup(

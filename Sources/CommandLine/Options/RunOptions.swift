@@ -63,6 +63,9 @@ public struct RunOptions: Equatable, Sendable {
 
     // How it executes.
     public var device: String
+    /// Layers of one launch, and launches, on a device.
+    public var layerCount: Int
+    public var repeatCount: Int
     public var clock: String
     /// Worker threads of the real clock; nil is one per core.
     public var threadCount: Int?
@@ -103,6 +106,8 @@ public struct RunOptions: Equatable, Sendable {
         combineGroupSize = try given.value(of: Option.combineGroupSize)
         proxyThreadCount = try given.value(of: Option.proxyThreads)
         device = try given.value(of: Option.device)
+        layerCount = try given.value(of: Option.layers)
+        repeatCount = try given.value(of: Option.repeats)
         clock = try given.value(of: Option.clock)
         threadCount = try given.value(of: Option.threads)
         compute = try given.value(of: Option.compute)
@@ -169,7 +174,11 @@ public struct RunOptions: Equatable, Sendable {
         if clock == "virtual", given.isGiven(Option.threads) {
             throw given.refusal("--threads needs --clock real: the virtual clock has one thread")
         }
-        if device == "cuda" { try settleDevice(given) }
+        if device == "cuda" {
+            try settleDevice(given)
+        } else if layerCount > 1 || repeatCount > 1 {
+            throw given.refusal("--layers and --repeats need --device cuda")
+        }
         if compute == "modelled" {
             try settleModelledCompute(given)
         } else if given.isGiven(Option.zipf) {
