@@ -106,7 +106,8 @@ let package = Package(
             "Benchmarks",
             [
                 "CBenchmarkBaselines", "CExpertKernels", "CPerseusABI", "CPerseusShims",
-                "PerseusCommandRing", "PerseusDevice", "PerseusProxy", "PerseusTransport",
+                "PerseusCommandRing", "PerseusDevice", "PerseusDeviceRuns", "PerseusMegakernel",
+                "PerseusProxy", "PerseusRunners", "PerseusSoftNIC", "PerseusTransport",
                 "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
             ]),
         // The paper's tables, sweeps, explanations and figures.
@@ -163,7 +164,7 @@ let package = Package(
             "Benchmarks",
             [
                 "CPerseusABI", "CPerseusShims", "PerseusBenchmarks", "PerseusCommandRing",
-                "PerseusPrimitives", "PerseusSoftNIC",
+                "PerseusMoE", "PerseusPrimitives", "PerseusRunners", "PerseusSoftNIC",
             ]),
         swiftTests(
             "Experiments",

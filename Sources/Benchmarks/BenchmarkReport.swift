@@ -1,5 +1,7 @@
 // What every benchmark reports: results, and what they are compared with.
 
+import PerseusPrimitives
+
 /// A parameter's value as it stands in the report.
 public enum BenchmarkParameter: Sendable, Equatable, Codable {
     case integer(Int)
@@ -116,6 +118,8 @@ public struct BenchmarkReport: Sendable {
     public var notes: [String]
     /// What the column of values holds; nil for the third-fastest of interleaved repetitions.
     public var valueMeaning: String?
+    /// Why results are missing; nil where all are there.
+    public var failure: PerseusError?
 
     public init(
         command: String, results: [BenchmarkResult], notes: [String] = [],

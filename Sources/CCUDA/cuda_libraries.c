@@ -1,4 +1,4 @@
-// Opens the CUDA driver and NVRTC, and fills the tables of their functions.
+// Opens the CUDA driver, NVRTC and cuBLAS, and fills the tables of their functions.
 #define _GNU_SOURCE
 #include "perseus_cuda.h"
 
@@ -77,6 +77,14 @@ static const table_entry compiler_entries[] = {
     {offsetof(perseus_nvrtc_calls, nvrtcGetProgramLog), "nvrtcGetProgramLog"},
 };
 
+static const table_entry product_entries[] = {
+    {offsetof(perseus_cublas_calls, cublasCreate), "cublasCreate_v2"},
+    {offsetof(perseus_cublas_calls, cublasDestroy), "cublasDestroy_v2"},
+    {offsetof(perseus_cublas_calls, cublasSetStream), "cublasSetStream_v2"},
+    {offsetof(perseus_cublas_calls, cublasGetVersion), "cublasGetVersion_v2"},
+    {offsetof(perseus_cublas_calls, cublasGemmEx), "cublasGemmEx"},
+};
+
 static int fill(
     const char *path, void *table, const table_entry *entries, size_t count, const char **detail) {
     *detail = NULL;
@@ -122,4 +130,21 @@ int perseus_nvrtc_open(const char *path, perseus_nvrtc_calls *calls, const char 
         path, calls, compiler_entries, sizeof compiler_entries / sizeof *compiler_entries, detail);
     if (status == PERSEUS_CUDA_OPENED) open_builtins(calls);
     return status;
+}
+
+/// `libcublas.so.13` in a folder that the loader does not search needs `libcublasLt.so.13` from there.
+static void open_foundation(const char *path) {
+    const char *name = strstr(path, "libcublas.so");
+    if (!name || !strchr(path, '/')) return;
+    char foundation[4096];
+    int length = snprintf(
+        foundation, sizeof foundation, "%.*slibcublasLt.so%s", (int)(name - path), path,
+        name + strlen("libcublas.so"));
+    if (length > 0 && (size_t)length < sizeof foundation) dlopen(foundation, RTLD_NOW | RTLD_GLOBAL);
+}
+
+int perseus_cublas_open(const char *path, perseus_cublas_calls *calls, const char **detail) {
+    open_foundation(path);
+    return fill(
+        path, calls, product_entries, sizeof product_entries / sizeof *product_entries, detail);
 }

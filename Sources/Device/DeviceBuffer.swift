@@ -102,6 +102,22 @@ public final class DeviceBuffer: @unchecked Sendable {
             "cuMemcpyDtoHAsync")
     }
 
+    /// Starts a copy of `byteCount` bytes within the device.
+    public func copy(
+        from source: DeviceBuffer, at sourceOffset: Int = 0, to offset: Int = 0, byteCount: Int,
+        on stream: CUDAStream
+    ) throws(PerseusError) {
+        precondition(
+            byteCount >= 0 && offset >= 0 && byteCount <= self.byteCount - offset
+                && sourceOffset >= 0 && byteCount <= source.byteCount - sourceOffset,
+            "a copy of \(byteCount) bytes leaves its buffers")
+        try device.driver.check(
+            device.driver.calls.cuMemcpyDtoDAsync(
+                address + UInt64(offset), source.address + UInt64(sourceOffset), byteCount,
+                stream.handle),
+            "cuMemcpyDtoDAsync")
+    }
+
     /// The start of a copy's host side, nil for an empty copy.
     private func start(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> UnsafeRawPointer? {
         precondition(

@@ -242,7 +242,8 @@ public final class DeviceLayer {
     /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
     private static var copyNanoseconds: UInt64 { 4000 }
 
-    private static func requireSupported(_ setup: SchemeSetup) throws(PerseusError) {
+    /// Refuses what the device path cannot do.
+    public static func requireSupported(_ setup: SchemeSetup) throws(PerseusError) {
         func refuse(_ what: String) -> PerseusError {
             PerseusError(
                 .badInput, "--device cuda: scheme \(setup.scheme.rawValue): \(what)")
@@ -461,6 +462,31 @@ public final class DeviceLayer {
 
     /// The deadline in cycles of the fastest clock that a Hopper GPU runs at.
     private var cycleLimit: UInt64 { setup.transport.proxy.deadlineNanoseconds * 2 }
+
+    /// Puts random rows where packed rows arrive, for launches that multiply without packing: what is multiplied
+    /// decides how much power it takes, and with it the clock.
+    public func fillRows(seed: UInt64) throws {
+        let block = 8 << 20
+        let random = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: block)
+        defer { random.deallocate() }
+        fillRandomBFloat16(random.baseAddress!, count: block, seed: seed, scale: 1)
+        let arenaLayout = geometry.layout
+        let byteCount = Int(arenaLayout.row_stride) * Int(arenaLayout.rows_per_source) * ranks
+        for rank in 0..<ranks {
+            let first = rank * layout.arenaBytes + layout.data + Int(arenaLayout.dispatch_data)
+            var done = min(byteCount, block * 2)
+            try arenas.write(
+                from: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(random)[..<done]),
+                at: first)
+            while done < byteCount {
+                let count = min(done, byteCount - done)
+                try arenas.copy(
+                    from: arenas, at: first, to: first + done, byteCount: count, on: stream)
+                done += count
+            }
+        }
+        try stream.synchronize()
+    }
 
     // MARK: Running
 

@@ -27,8 +27,11 @@ struct DeviceSetup {
         kernel = try LayerKernel(weights.model, device: device)
         let threads = ProcessInfo.processInfo.activeProcessorCount
         let deviceWeights = try DeviceWeights(weights, device: device, threads: threads)
-        let geometry = try Self.geometry(
-            weights.model, options, tokensPerRank, available: try device.freeMemory())
+        var fit = DeviceGeometry()
+        fit.ranksPerNode = options.ranksPerNode
+        fit.heapByteLimit = options.heapLimitByteCount ?? .max
+        let geometry = try fit.layer(
+            weights.model, tokensPerRank: tokensPerRank, available: try device.freeMemory())
         grid = try DeviceGrid(device: device, geometry: geometry)
         let table =
             routing.map { (ids: $0.ids, scores: $0.weights) }
@@ -49,26 +52,6 @@ struct DeviceSetup {
             grid.copyBlocksPerRank > 0
             ? "; NICs are EMULATED, \(grid.copyBlocksPerRank) blocks each move bytes at modelled times" : ""
         return "time is MEASURED on \(device.name), \(shares)\(network); routing is made before the layer"
-    }
-
-    /// Arenas as large as the memory allows; rounds where that is less than the layer needs.
-    private static func geometry(
-        _ model: MoEModel, _ options: RunOptions, _ tokensPerRank: [Int], available: Int
-    ) throws -> LayerGeometry {
-        let ranks = tokensPerRank.count
-        let tokens = tokensPerRank.reduce(0, +)
-        // Outputs, hidden states, tables and the shared expert's rows come on top.
-        let perToken = model.hidden * 8 + model.sharedIntermediate * 2 + model.topK * 32
-        let budget = available - (2 << 30) - tokens * perToken
-        let stride = model.hidden * 2
-        let row = (ranks + 2) * stride
-        let share = Double(row) / Double(row + ranks * (model.intermediate * 2 + 16))
-        let limit = max(0, Int(Double(budget / ranks) * share))
-        return try LayerGeometry(
-            model: model, rankCount: ranks, ranksPerNode: options.ranksPerNode,
-            tokensPerRank: tokensPerRank,
-            heapByteLimit: UInt64(min(limit, options.heapLimitByteCount ?? .max)),
-            computesInPlace: true)
     }
 
     private static func route(

@@ -30,6 +30,7 @@ struct Perseus {
         case .run(let options): try RunCommand(options).execute()
         case .bench(let options): try executeBench(options)
         case .benchPutSignal(let options): try executePutSignal(options)
+        case .benchLayer(let options): try executeBenchLayer(options)
         case .simulateSeeds(let options): try executeSeeds(options)
         case .simulatePaper(let options): try executePaper(options)
         case .simulateCalibrate(let options): try executeCalibrate(options)

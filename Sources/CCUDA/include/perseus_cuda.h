@@ -1,4 +1,4 @@
-// The calls of the CUDA driver and of NVRTC that Perseus makes, found at run time: building needs nothing of CUDA.
+// The calls of the CUDA driver, of NVRTC and of cuBLAS that Perseus makes, found at run time: building needs nothing of CUDA.
 #ifndef PERSEUS_CUDA_H
 #define PERSEUS_CUDA_H
 
@@ -140,6 +140,29 @@ typedef struct {
     perseus_cuda_status (*nvrtcGetProgramLog)(void *program, char *log);
 } perseus_nvrtc_calls;
 
+/// What a product of cuBLAS is told.
+enum {
+    PERSEUS_CUBLAS_BFLOAT16 = 14,
+    PERSEUS_CUBLAS_COMPUTE_FLOAT32 = 68,
+    PERSEUS_CUBLAS_DEFAULT_ALGORITHM = -1,
+    PERSEUS_CUBLAS_AS_IT_IS = 0,
+    PERSEUS_CUBLAS_TRANSPOSED = 1
+};
+
+/// cuBLAS's functions under its names, without version suffix: a baseline of benchmarks, nothing else. Matrices lie in
+/// device memory, column after column; the two factors lie in the host's.
+typedef struct {
+    perseus_cuda_status (*cublasCreate)(void *_Nullable *_Nonnull handle);
+    perseus_cuda_status (*cublasDestroy)(void *handle);
+    perseus_cuda_status (*cublasSetStream)(void *handle, void *_Nullable stream);
+    perseus_cuda_status (*cublasGetVersion)(void *handle, int *version);
+    perseus_cuda_status (*cublasGemmEx)(
+        void *handle, int transpose_a, int transpose_b, int rows, int columns, int depth,
+        const void *alpha, uint64_t a, int a_type, int a_stride, uint64_t b, int b_type,
+        int b_stride, const void *beta, uint64_t c, int c_type, int c_stride, int compute_type,
+        int algorithm);
+} perseus_cublas_calls;
+
 /// How opening a library ended.
 enum {
     PERSEUS_CUDA_OPENED = 0,
@@ -156,6 +179,10 @@ int perseus_cuda_open(
 /// functions, which NVRTC itself looks for only on the loader's path.
 int perseus_nvrtc_open(
     const char *path, perseus_nvrtc_calls *calls, const char *_Nullable *_Nonnull detail);
+
+/// Opens cuBLAS for the life of the process, and before it the library in the same folder that it is built on.
+int perseus_cublas_open(
+    const char *path, perseus_cublas_calls *calls, const char *_Nullable *_Nonnull detail);
 
 #pragma clang assume_nonnull end
 

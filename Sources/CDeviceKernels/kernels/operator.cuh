@@ -288,15 +288,16 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
         memory.words_seen[expert] = 0;
     }
     __syncwarp();
+    perseus_device_round_times *times =
+        reinterpret_cast<perseus_device_round_times *>(rank.times) + round.index;
+    // Workers begin with the first task that is made: what follows belongs to their time.
+    if (lane == 0) times->planned = global_nanoseconds();
     if (layer.has_stage(PERSEUS_DEVICE_STAGE_PACK)) {
         scheduler.append_packs();
         scheduler.append_shared();
     } else {
         scheduler.take_planned_rows();
     }
-    perseus_device_round_times *times =
-        reinterpret_cast<perseus_device_round_times *>(rank.times) + round.index;
-    if (lane == 0) times->planned = global_nanoseconds();
     bool has_combines = false, is_multiplied = false;
     Patience patience = layer.patience();
     while (true) {

@@ -11,29 +11,38 @@ public struct BenchOptions: Equatable, Sendable {
     /// Smaller sizes: a smoke test rather than a measurement.
     public var isQuick: Bool
     public var jsonPath: String?
-    /// Of `bench ring`: `cpu` or `cuda`.
+    /// Of `bench ring` and `bench gemm`: `cpu` or `cuda`.
     public var device: String
     /// Of `bench ring --device cuda`; nil where the benchmark chooses.
     public var ringCounts: [Int]?
     public var blockCounts: [Int]?
     public var warpCounts: [Int]?
+    /// Of `bench gemm --device cuda`; nil where the benchmark chooses.
+    public var models: [String]?
+    public var tokenCounts: [Int]?
+    public var deepSeekExpertCount: Int?
 
     init(_ given: ParsedArguments) throws(PerseusError) {
         benchmark = given.command.name
         device = try given.value(of: BenchDeclaration.device)
-        // Runs on a GPU differ less than runs on a shared machine's cores.
+        // Runs on a GPU differ less than runs on a shared machine's cores, and a launch has many layers.
         let isShort = device == "cuda" && !given.isGiven(BenchDeclaration.repetitions)
-        repetitionCount = isShort ? 5 : try given.value(of: BenchDeclaration.repetitions)
+        repetitionCount =
+            isShort
+            ? benchmark == "gemm" ? 3 : 5 : try given.value(of: BenchDeclaration.repetitions)
         isQuick = given.isGiven(BenchDeclaration.quick)
         jsonPath = try given.value(of: CommonOptions.json)
         ringCounts = try BenchOptions.list(BenchDeclaration.rings, given, device)
         blockCounts = try BenchOptions.list(BenchDeclaration.blocks, given, device)
         warpCounts = try BenchOptions.list(BenchDeclaration.warps, given, device)
+        models = try BenchOptions.list(BenchDeclaration.models, given, device)
+        tokenCounts = try BenchOptions.list(BenchDeclaration.tokens, given, device)
+        deepSeekExpertCount = try BenchOptions.list(BenchDeclaration.experts, given, device)
     }
 
-    private static func list(
-        _ option: CommandOption<[Int]>, _ given: ParsedArguments, _ device: String
-    ) throws(PerseusError) -> [Int]? {
+    private static func list<Value>(
+        _ option: CommandOption<Value>, _ given: ParsedArguments, _ device: String
+    ) throws(PerseusError) -> Value? {
         guard given.isGiven(option) else { return nil }
         guard device == "cuda" else {
             throw given.refusal("--\(option.name) needs --device cuda")
@@ -51,7 +60,7 @@ enum BenchDeclaration {
         "quick", help: "Small sizes: proves that it runs, measures little.")
     static let device = CommandOption(
         "device", .name(noun: "device", of: ["cpu", "cuda"]), default: "cpu",
-        help: "Where the producers run; cuda needs one H100 or H200.")
+        help: "What is measured; cuda needs one H100 or H200.")
     static let rings = CommandOption(
         "rings", .integers("R[,R...]", in: 1...16), default: [1, 2, 4, 8],
         help: "With cuda: rings, each with a consumer thread while cores last.")
@@ -61,13 +70,26 @@ enum BenchDeclaration {
     static let warps = CommandOption(
         "warps", .integers("W[,W...]", in: 1...32), default: [1, 8],
         help: "With cuda: warps of a CTA.")
+    static let models = CommandOption(
+        "model", .names(noun: "model", of: KnownNames.models), default: KnownNames.models,
+        help: "With cuda: published shapes, " + KnownNames.models.joined(separator: ", ")
+            + "; routed experts alone.")
+    static let tokens = CommandOption(
+        "tokens", .distinct(.integer("S", in: 1...1 << 20)), default: [128, 1024, 4096, 16384],
+        help: "With cuda: tokens of the layer.")
+    static let experts = CommandOption(
+        "experts-limit", .integer(in: 8...256), default: 32,
+        help: "With cuda: experts of deepseek-v3 that are kept; 32 are one of eight ranks'.")
 
     static let command = CommandDeclaration(
         path: "perseus bench",
         summary: "measure one part against named baselines in the same process",
         discussion: "Contenders and baselines are interleaved, so that a noisy machine disturbs "
             + "them alike. Ratios are what to trust.",
-        subcommands: [ring, proxy, PutSignalDeclaration.command, gemm, simulator],
+        subcommands: [
+            ring, proxy, PutSignalDeclaration.command, gemm, LayerBenchDeclaration.command,
+            simulator,
+        ],
         examples: [
             CommandExample(purpose: "The command ring:", line: "perseus bench ring"),
             CommandExample(
@@ -93,7 +115,14 @@ enum BenchDeclaration {
     private static let gemm = benchmark(
         "gemm", summary: "the expert kernels, against naive loops and the machine's peak",
         discussion: "Multiplies expert-shaped matrices with each SIMD variant of this machine. "
-            + "Prints GFLOPS and the share of the measured peak.")
+            + "Prints GFLOPS and the share of the measured peak. With --device cuda the megakernel "
+            + "multiplies the experts of published models, alone and in the whole layer, against "
+            + "the largest product of cuBLAS (PERSEUS_CUBLAS names the library or its folder) and "
+            + "the floor that products and weights set.",
+        entries: [device.entry, models.entry, tokens.entry, experts.entry],
+        longExample: CommandExample(
+            purpose: "On a GPU, and keep the numbers:",
+            line: "perseus bench gemm --device cuda --json gemm.json"))
 
     private static let simulator = benchmark(
         "simulator", summary: "the simulator's event queue, against the same heap in C",
