@@ -138,6 +138,8 @@ public final class DeviceLayer {
         var order = 0
         var unpacked = 0
         var unsent = 0
+        var members = 0
+        var groupArrivals = 0
         var returnWords = 0
         var queue = 0
         var cursors = 0
@@ -250,9 +252,6 @@ public final class DeviceLayer {
         if setup.scheme.path != .proxy {
             throw refuse("path \(setup.scheme.path.rawValue) is not there on a device yet")
         }
-        if case .perTransfers = setup.program.signaling {
-            throw refuse("--group-size is not there on a device yet")
-        }
     }
 
     private static func plan(_ workload: DeviceWorkload, rounds: Int, threads: Int) -> Layout {
@@ -295,6 +294,8 @@ public final class DeviceLayer {
         layout.order = table.add(model.expertCount * 4)
         layout.unpacked = table.add(model.expertCount * 4)
         layout.unsent = table.add(ranks * 4)
+        layout.members = table.add(model.expertCount * 4)
+        layout.groupArrivals = table.add((model.expertCount + 1) * 4)
         layout.returnWords = table.add((rows / 64 + model.expertCount + 1) * 4)
         layout.queue = table.add(MemoryLayout<perseus_device_task>.stride << layout.queueLog2)
         layout.cursors = table.add(2 * Int(PERSEUS_SHARED_WORD_STRIDE))
@@ -409,6 +410,8 @@ public final class DeviceLayer {
         result.order = table(rank, layout.order)
         result.unpacked = table(rank, layout.unpacked)
         result.unsent = table(rank, layout.unsent)
+        result.members = table(rank, layout.members)
+        result.group_arrivals = table(rank, layout.groupArrivals)
         result.return_words = table(rank, layout.returnWords)
         result.inner = arena(rank, layout.inner)
         result.shared_inner = arena(rank, layout.sharedInner)
@@ -518,15 +521,25 @@ public final class DeviceLayer {
         layer.copy_blocks_per_rank = UInt32(grid.copyBlocksPerRank)
         layer.round_count = UInt32(rounds)
         layer.first_round = UInt32(setup.program.firstRound)
-        layer.signaling = UInt32(
-            setup.program.signaling == .coupled
-                ? PERSEUS_DEVICE_COUPLED.rawValue : PERSEUS_DEVICE_PER_DESTINATION.rawValue)
+        let (signaling, groupSize) = signaling
+        layer.signaling = UInt32(signaling.rawValue)
+        layer.group_size = UInt32(groupSize)
         layer.coalesces_group = setup.program.coalescesGroup ? 1 : 0
         layer.pairs_sources = setup.program.pairsSources ? 1 : 0
         layer.stages = stages
         layer.quiets_between_rounds = setup.program.quietsBetweenRounds ? 1 : 0
         layer.cycle_limit = cycleLimit
         return layer
+    }
+
+    /// How the kernel signals, and transfers of a group.
+    private var signaling: (perseus_device_signaling, Int) {
+        switch setup.program.signaling {
+        case .coupled: (PERSEUS_DEVICE_COUPLED, 1)
+        case .perDestination: (PERSEUS_DEVICE_PER_DESTINATION, 1)
+        case .perTransfers(let size):
+            (PERSEUS_DEVICE_PER_TRANSFERS, max(1, min(size, geometry.model.expertCount)))
+        }
     }
 
     /// Ends every wait of the kernel.

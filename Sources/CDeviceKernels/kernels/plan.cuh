@@ -7,7 +7,8 @@ namespace perseus {
 
 /// Sorts the round's slots by expert, stable in token order. All threads of the operator block.
 ///
-/// Writes slot_of_row, row_of_slot, first_row, unpacked, unsent and the list of words that will come back.
+/// Writes slot_of_row, row_of_slot, first_row, unpacked, unsent and the list of words that will come back; nobody has
+/// arrived at a group yet.
 /// `counts` has room for kPlanThreads x experts words: [thread][expert].
 __device__ void plan_round(const LayerView &layer, const Round &round, uint32_t *counts) {
     const perseus_device_rank &rank = layer.rank();
@@ -22,8 +23,10 @@ __device__ void plan_round(const LayerView &layer, const Round &round, uint32_t 
     uint32_t *slot_of_row = reinterpret_cast<uint32_t *>(rank.slot_of_row);
     uint32_t *unpacked = reinterpret_cast<uint32_t *>(rank.unpacked);
     uint32_t *unsent = reinterpret_cast<uint32_t *>(rank.unsent);
+    uint32_t *arrivals = reinterpret_cast<uint32_t *>(rank.group_arrivals);
 
     for (int index = thread; index < kPlanThreads * Shape::kExperts; index += blockDim.x) counts[index] = 0;
+    for (int index = thread; index <= Shape::kExperts; index += blockDim.x) arrivals[index] = 0;
     __syncthreads();
     for (int slot = begin; slot < end; ++slot) ++counts[thread * Shape::kExperts + ids[slot]];
     __syncthreads();

@@ -47,10 +47,17 @@ __device__ void push_rows(const LayerView &layer, uint32_t destination, uint64_t
     }
 }
 
+/// Up to `kSignalsAtOnce` consecutive signal words at `destination`, behind everything that was pushed to it. One thread.
+__device__ bool push_words(const LayerView &layer, uint32_t destination, uint64_t word_index,
+    const uint64_t *words, uint32_t count, uint32_t flags) {
+    return ring_to(layer, destination)
+        .push_signal_block<Fence::system>(
+            destination, {PERSEUS_REGION_SIGNAL, word_index * 8}, words, count, flags);
+}
+
 /// The leader of a destination's group: one block of consecutive words, or a word after the other. One thread.
 __device__ void push_group_signals(const LayerView &layer, const Round &round, uint32_t owner) {
     const perseus_device_rank &peer = layer.rank(owner);
-    const Ring ring = ring_to(layer, owner);
     const uint32_t most = layer.layer->coalesces_group ? kSignalsAtOnce : 1;
     uint64_t words[kSignalsAtOnce];
     for (uint32_t first = 0; first < peer.expert_count; first += most) {
@@ -58,10 +65,58 @@ __device__ void push_group_signals(const LayerView &layer, const Round &round, u
         for (uint32_t index = 0; index < count; ++index) {
             words[index] = dispatch_word(layer, round, peer.first_expert + first + index);
         }
-        const uint64_t place = dispatch_word_index(layer, owner, peer.first_expert + first) * 8;
+        const uint64_t place = dispatch_word_index(layer, owner, peer.first_expert + first);
         const bool is_last = first + count == peer.expert_count;
-        if (!ring.push_signal_block<Fence::system>(owner, {PERSEUS_REGION_SIGNAL, place}, words, count,
-                is_last ? PERSEUS_FLAG_LAST_OF_GROUP : 0)) return;
+        if (!push_words(
+                layer, owner, place, words, count, is_last ? PERSEUS_FLAG_LAST_OF_GROUP : 0)) return;
+    }
+}
+
+/// Transfers of a round that leave the node; the experts of a node lie side by side.
+__device__ __forceinline__ uint32_t remote_transfers(const LayerView &layer) {
+    const perseus_device_rank &rank = layer.rank();
+    const perseus_device_rank &last = layer.rank(rank.first_local + rank.local_count - 1);
+    const uint32_t first = layer.rank(rank.first_local).first_expert;
+    return Shape::kExperts - (last.first_expert + last.expert_count - first);
+}
+
+/// The leader of a group of transfers: signals members `first ..< first + count` of the round, in their order; those that
+/// follow each other at one owner as one block where the scheme joins them. One thread.
+__device__ void push_member_signals(
+    const LayerView &layer, const Round &round, uint32_t first, uint32_t count) {
+    const uint32_t *members = reinterpret_cast<const uint32_t *>(layer.rank().members) + first;
+    const uint32_t most = layer.layer->coalesces_group ? kSignalsAtOnce : 1;
+    uint64_t words[kSignalsAtOnce];
+    for (uint32_t index = 0; index < count;) {
+        const uint32_t expert = members[index];
+        const uint32_t owner = layer.owner_of(expert);
+        const uint32_t end = layer.rank(owner).first_expert + layer.rank(owner).expert_count;
+        uint32_t run = 0;
+        do {
+            words[run] = dispatch_word(layer, round, expert + run);
+            ++run;
+        } while (run < most && index + run < count && expert + run < end
+            && members[index + run] == expert + run);
+        index += run;
+        if (!push_words(layer, owner, dispatch_word_index(layer, owner, expert), words, run,
+                index == count ? PERSEUS_FLAG_LAST_OF_GROUP : 0)) return;
+    }
+}
+
+/// A transfer to another node is packed and its put pushed: the last one of its group leads. One thread.
+///
+/// The first counter gives the transfer its place, the group's own counter finds the last of it: it acquires what every
+/// member released, so its signals come behind all of their puts. The last group has what is left of the round.
+__device__ void arrive_at_group(const LayerView &layer, const Round &round, uint32_t expert) {
+    const perseus_device_rank &rank = layer.rank();
+    uint32_t *arrivals = reinterpret_cast<uint32_t *>(rank.group_arrivals);
+    const uint32_t size = layer.layer->group_size;
+    const uint32_t place = add_acq_rel_gpu(arrivals, 1);
+    const uint32_t first = place / size * size;
+    const uint32_t count = min(size, remote_transfers(layer) - first);
+    reinterpret_cast<uint32_t *>(rank.members)[place] = expert;
+    if (add_acq_rel_gpu(arrivals + 1 + place / size, 1) + 1 == count) {
+        push_member_signals(layer, round, first, count);
     }
 }
 
@@ -80,8 +135,7 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
             store_release_sys(reinterpret_cast<uint64_t *>(layer.rank(owner).signals) + index, word);
         } else if (layer.layer->signaling == PERSEUS_DEVICE_COUPLED) {
             if (bytes == 0) {
-                ring_to(layer, owner).push_signal_block<Fence::system>(
-                    owner, {PERSEUS_REGION_SIGNAL, index * 8}, &word, 1, PERSEUS_FLAG_LAST_OF_GROUP);
+                push_words(layer, owner, index, &word, 1, PERSEUS_FLAG_LAST_OF_GROUP);
             } else {
                 push_rows(layer, owner, perseus_arena_send_row(&layout, first),
                     perseus_arena_dispatch_row(&layout, layer.rank_index, first), bytes, 0, index, &word, 1);
@@ -91,9 +145,13 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
                 push_rows(layer, owner, perseus_arena_send_row(&layout, first),
                     perseus_arena_dispatch_row(&layout, layer.rank_index, first), bytes, 0, 0, nullptr, 0);
             }
-            // The last transfer of the destination leads: its fence and signals come behind all of its puts.
-            uint32_t *unsent = reinterpret_cast<uint32_t *>(rank.unsent) + owner;
-            if (add_acq_rel_gpu(unsent, -1u) == 1) push_group_signals(layer, round, owner);
+            if (layer.layer->signaling == PERSEUS_DEVICE_PER_TRANSFERS) {
+                arrive_at_group(layer, round, expert);
+            } else {
+                // The last transfer of the destination leads: its fence and signals come behind all of its puts.
+                uint32_t *unsent = reinterpret_cast<uint32_t *>(rank.unsent) + owner;
+                if (add_acq_rel_gpu(unsent, -1u) == 1) push_group_signals(layer, round, owner);
+            }
         }
     }
     __syncwarp();

@@ -25,7 +25,9 @@ enum perseus_device_stage {
 /// How dispatch signals relate to puts (`LayerProgram.Signaling`).
 enum perseus_device_signaling {
     PERSEUS_DEVICE_COUPLED = 0,
-    PERSEUS_DEVICE_PER_DESTINATION = 1
+    PERSEUS_DEVICE_PER_DESTINATION = 1,
+    /// A group is `group_size` transfers that follow each other in being packed, whoever gets them.
+    PERSEUS_DEVICE_PER_TRANSFERS = 2
 };
 
 /// What a device task asks for.
@@ -142,6 +144,10 @@ typedef struct perseus_device_rank {
     /// [experts] rows still to pack; [ranks] experts of that rank still to send.
     uint64_t unpacked;
     uint64_t unsent;
+    /// [experts] transfers to other nodes, in the order in which they were packed.
+    uint64_t members;
+    /// [1 + experts] u32: how many of them arrived, then how many of each group.
+    uint64_t group_arrivals;
     /// [blocks] words that the round brings back.
     uint64_t return_words;
     /// [rank_count x rows_per_source][intermediate] BF16; [tokens][shared intermediate] BF16; [tokens][hidden] BF16.
@@ -171,7 +177,7 @@ typedef struct perseus_device_rank {
     uint32_t reserved;
     perseus_device_ring rings[PERSEUS_DEVICE_MAX_RINGS];
     perseus_device_nic nic;
-    uint32_t tail_padding[18];
+    uint32_t tail_padding[14];
 } perseus_device_rank;
 
 /// One launch: all ranks of this GPU.
@@ -197,6 +203,8 @@ typedef struct perseus_device_layer {
     /// Rounds that were used before: epochs go on.
     uint32_t first_round;
     uint32_t signaling;
+    /// Transfers of a group, at least one; with PERSEUS_DEVICE_PER_TRANSFERS.
+    uint32_t group_size;
     uint32_t coalesces_group;
     uint32_t pairs_sources;
     uint32_t stages;
