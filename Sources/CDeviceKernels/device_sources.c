@@ -25,6 +25,9 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("perseus_ring.h")
     #embed "../CPerseusABI/include/perseus_ring.h"
     FILE_END
+    FILE_BEGIN("perseus_direct.h")
+    #embed "../CPerseusABI/include/perseus_direct.h"
+    FILE_END
     FILE_BEGIN("perseus_task.h")
     #embed "../CPerseusABI/include/perseus_task.h"
     FILE_END
@@ -68,6 +71,9 @@ static const perseus_device_source sources[] = {
     FILE_END
     FILE_BEGIN("plan.cuh")
     #embed "kernels/plan.cuh"
+    FILE_END
+    FILE_BEGIN("direct.cuh")
+    #embed "kernels/direct.cuh"
     FILE_END
     FILE_BEGIN("send.cuh")
     #embed "kernels/send.cuh"

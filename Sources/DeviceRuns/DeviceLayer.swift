@@ -121,6 +121,12 @@ public final class DeviceLayer {
     /// Slots of a command ring.
     private static let ringCapacity = 4096
 
+    /// log2 of the entries of the send queue that a rank fills itself: as many as the NIC's queue pairs hold.
+    private static func sendQueueLog2(_ plan: TransportPlan) -> Int {
+        let requests = plan.nic.queueDepth * plan.queueCount
+        return Int.bitWidth - 1 - max(64, min(4096, requests)).leadingZeroBitCount
+    }
+
     /// Where a rank's parts lie; offsets are the same for every rank, within that rank's share of a buffer.
     private struct Layout {
         var arenaBytes = 0
@@ -156,6 +162,8 @@ public final class DeviceLayer {
         var copyQueue = 0
         var copyDone = 0
         var boards = 0
+        var sendQueue = 0
+        var completed = 0
     }
 
     private var stream: CUDAStream
@@ -176,7 +184,9 @@ public final class DeviceLayer {
         rounds = geometry.roundCount * workload.layerCount
         try Self.requireSupported(setup)
         stream = try device.makeStream()
-        layout = Self.plan(workload, rounds: rounds, threads: setup.transport.proxyThreads)
+        layout = Self.plan(
+            workload, rounds: rounds, threads: setup.transport.proxyThreads,
+            sendQueueLog2: Self.sendQueueLog2(setup.transport))
         arenas = try device.allocate(layout.arenaBytes * ranks)
         tables = try device.allocate(layout.tableBytes * ranks)
         let tokens = max(1, geometry.tokensPerRank.reduce(0, +))
@@ -213,7 +223,14 @@ public final class DeviceLayer {
                         + thread * Int(PERSEUS_SHARED_WORD_STRIDE)).assumingMemoryBound(
                             to: UInt64.self)
                 }
-            }, copies: copies)
+            }, copies: copies,
+            sendQueues: (0..<ranks).map { rank in
+                let base = hostBase + rank * layout.hostBytes
+                return SendQueueMemory(
+                    entries: (base + layout.sendQueue).assumingMemoryBound(to: UInt64.self),
+                    capacityLog2: Self.sendQueueLog2(plan),
+                    completed: (base + layout.completed).assumingMemoryBound(to: UInt64.self))
+            })
         let memory = (0..<ranks).map { [arenas, tables] rank in
             RankMemory(
                 data: UnsafeMutableRawPointer(
@@ -249,12 +266,19 @@ public final class DeviceLayer {
         if setup.ordering.usesImmediates || setup.ordering == .atomic {
             throw refuse("ordering \(setup.ordering.rawValue) is not there on a device yet")
         }
-        if setup.scheme.path != .proxy {
+        if setup.scheme.path == .collective {
             throw refuse("path \(setup.scheme.path.rawValue) is not there on a device yet")
+        }
+        if setup.scheme.path == .gpuDirect && setup.ordering.plan.wait != .none {
+            throw refuse(
+                "ordering \(setup.ordering.rawValue) is not there on a device, where a kernel that posts"
+                    + " itself waits for no completion between requests")
         }
     }
 
-    private static func plan(_ workload: DeviceWorkload, rounds: Int, threads: Int) -> Layout {
+    private static func plan(
+        _ workload: DeviceWorkload, rounds: Int, threads: Int, sendQueueLog2: Int
+    ) -> Layout {
         let geometry = workload.geometry
         let model = geometry.model
         let ranks = geometry.rankCount
@@ -313,13 +337,15 @@ public final class DeviceLayer {
             Int(PERSEUS_DEVICE_COPY_CAPACITY) * MemoryLayout<perseus_device_copy>.stride)
         layout.copyDone = host.add(8)
         layout.boards = host.add(threads * Int(PERSEUS_SHARED_WORD_STRIDE))
+        layout.sendQueue = host.add(Int(PERSEUS_DIRECT_ENTRY_BYTES) << sendQueueLog2)
+        layout.completed = host.add(8)
         layout.hostBytes = host.byteCount
         return layout
     }
 
     /// Bytes of device memory that a geometry takes beside the weights.
     public static func byteCount(_ workload: DeviceWorkload) -> Int {
-        let layout = plan(workload, rounds: 1, threads: 1)
+        let layout = plan(workload, rounds: 1, threads: 1, sendQueueLog2: 0)
         let tokens = workload.geometry.tokensPerRank.reduce(0, +)
         return (layout.arenaBytes + layout.tableBytes) * workload.geometry.rankCount
             + tokens * workload.geometry.model.hidden * 6
@@ -435,6 +461,7 @@ public final class DeviceLayer {
         withUnsafeMutableBytes(of: &result.rings) { bytes in
             let rings = bytes.bindMemory(to: perseus_device_ring.self)
             for thread in 0..<transport.proxyThreads { rings[thread] = ring(rank, thread) }
+            if setup.scheme.path == .gpuDirect { rings[0] = sendQueue(rank) }
         }
         result.nic = perseus_device_nic(
             queue: mapped(rank, layout.copyQueue), done: mapped(rank, layout.copyDone),
@@ -457,6 +484,15 @@ public final class DeviceLayer {
         ring.index = UInt32(thread)
         ring.rank = UInt32(rank)
         return ring
+    }
+
+    /// The send queue, described as a ring; its words in device memory are those that a ring would have.
+    private func sendQueue(_ rank: Int) -> perseus_device_ring {
+        var queue = ring(rank, 0)
+        queue.slots = mapped(rank, layout.sendQueue)
+        queue.retired = mapped(rank, layout.completed)
+        queue.capacity_log2 = UInt32(Self.sendQueueLog2(setup.transport))
+        return queue
     }
 
     /// The deadline in cycles of the fastest clock that a Hopper GPU runs at.
@@ -528,6 +564,12 @@ public final class DeviceLayer {
         layer.pairs_sources = setup.program.pairsSources ? 1 : 0
         layer.stages = stages
         layer.quiets_between_rounds = setup.program.quietsBetweenRounds ? 1 : 0
+        let guarantees = setup.transport.nic.guarantees
+        layer.is_direct = setup.scheme.path == .gpuDirect ? 1 : 0
+        layer.fences_signals = setup.ordering.plan.flagsSignal ? 1 : 0
+        layer.completes_in_order = guarantees.completesInOrder ? 1 : 0
+        layer.inline_words = UInt32(
+            max(1, min(4, setup.transport.nic.inlineCapacityByteCount / 8)))
         layer.cycle_limit = cycleLimit
         return layer
     }
@@ -582,6 +624,8 @@ public final class DeviceLayer {
             PERSEUS_WAIT_RING_CREDIT.rawValue: "room in a command ring",
             PERSEUS_WAIT_RING_RETIRED.rawValue: "the proxy to copy a command out",
             PERSEUS_WAIT_SIGNAL.rawValue: "a signal word",
+            PERSEUS_WAIT_QUIET.rawValue: "the completion of its puts",
+            PERSEUS_WAIT_SEND_QUEUE.rawValue: "room in the send queue",
             PERSEUS_WAIT_ROUND.rawValue: "the end of a round",
             PERSEUS_WAIT_TASK.rawValue: "a task",
             PERSEUS_WAIT_BLOCKS.rawValue: "all blocks to begin",

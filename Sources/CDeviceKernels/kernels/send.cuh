@@ -1,6 +1,7 @@
-// Stage 4 of a round on the GPU: packed rows and results into rings, signals with them or behind their group.
+// Sending on the GPU: packed rows and results into rings or the NIC's queue, signals with them or behind their group.
 #pragma once
 
+#include "direct.cuh"
 #include "layer.cuh"
 
 namespace perseus {
@@ -29,6 +30,10 @@ __device__ __forceinline__ Ring ring_to(const LayerView &layer, uint32_t destina
 __device__ void push_rows(const LayerView &layer, uint32_t destination, uint64_t source,
     uint64_t target, uint64_t byte_count, uint32_t flags, uint64_t word_index,
     const uint64_t *words, uint32_t word_count) {
+    if (layer.layer->is_direct) {
+        post_requests(layer, destination, source, target, byte_count, word_index, words, word_count, flags, true);
+        return;
+    }
     const Ring ring = ring_to(layer, destination);
     while (byte_count > PERSEUS_MAX_PUT_BYTES) {
         if (!ring.push_put(destination, {PERSEUS_REGION_DATA, source}, {PERSEUS_REGION_DATA, target},
@@ -48,8 +53,14 @@ __device__ void push_rows(const LayerView &layer, uint32_t destination, uint64_t
 }
 
 /// Up to `kSignalsAtOnce` consecutive signal words at `destination`, behind everything that was pushed to it. One thread.
+///
+/// - is_ordered: rows were pushed before that no earlier words stay behind; a proxy finds that out by itself.
 __device__ bool push_words(const LayerView &layer, uint32_t destination, uint64_t word_index,
-    const uint64_t *words, uint32_t count, uint32_t flags) {
+    const uint64_t *words, uint32_t count, uint32_t flags, bool is_ordered) {
+    if (layer.layer->is_direct) {
+        return post_requests(
+            layer, destination, 0, 0, 0, word_index, words, count, flags, is_ordered);
+    }
     return ring_to(layer, destination)
         .push_signal_block<Fence::system>(
             destination, {PERSEUS_REGION_SIGNAL, word_index * 8}, words, count, flags);
@@ -67,8 +78,8 @@ __device__ void push_group_signals(const LayerView &layer, const Round &round, u
         }
         const uint64_t place = dispatch_word_index(layer, owner, peer.first_expert + first);
         const bool is_last = first + count == peer.expert_count;
-        if (!push_words(
-                layer, owner, place, words, count, is_last ? PERSEUS_FLAG_LAST_OF_GROUP : 0)) return;
+        if (!push_words(layer, owner, place, words, count, is_last ? PERSEUS_FLAG_LAST_OF_GROUP : 0,
+                first == 0)) return;
     }
 }
 
@@ -87,6 +98,8 @@ __device__ void push_member_signals(
     const uint32_t *members = reinterpret_cast<const uint32_t *>(layer.rank().members) + first;
     const uint32_t most = layer.layer->coalesces_group ? kSignalsAtOnce : 1;
     uint64_t words[kSignalsAtOnce];
+    // Owners to which a signal of this group has gone behind its rows; beyond 64 ranks each signal is ordered.
+    uint64_t ordered = 0;
     for (uint32_t index = 0; index < count;) {
         const uint32_t expert = members[index];
         const uint32_t owner = layer.owner_of(expert);
@@ -98,8 +111,10 @@ __device__ void push_member_signals(
         } while (run < most && index + run < count && expert + run < end
             && members[index + run] == expert + run);
         index += run;
+        const uint64_t bit = owner < 64 ? static_cast<uint64_t>(1) << owner : 0;
         if (!push_words(layer, owner, dispatch_word_index(layer, owner, expert), words, run,
-                index == count ? PERSEUS_FLAG_LAST_OF_GROUP : 0)) return;
+                index == count ? PERSEUS_FLAG_LAST_OF_GROUP : 0, (ordered & bit) == 0)) return;
+        ordered |= bit;
     }
 }
 
@@ -135,7 +150,7 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
             store_release_sys(reinterpret_cast<uint64_t *>(layer.rank(owner).signals) + index, word);
         } else if (layer.layer->signaling == PERSEUS_DEVICE_COUPLED) {
             if (bytes == 0) {
-                push_words(layer, owner, index, &word, 1, PERSEUS_FLAG_LAST_OF_GROUP);
+                push_words(layer, owner, index, &word, 1, PERSEUS_FLAG_LAST_OF_GROUP, false);
             } else {
                 push_rows(layer, owner, perseus_arena_send_row(&layout, first),
                     perseus_arena_dispatch_row(&layout, layer.rank_index, first), bytes, 0, index, &word, 1);
@@ -186,9 +201,13 @@ __device__ void send_results(
     }
 }
 
-/// Waits until all puts of the rank have completed. One thread, while credits are relayed.
+/// Waits until all puts of the rank have completed. One thread, while credits are relayed and nobody pushes.
 __device__ void wait_for_quiet(const LayerView &layer, const Round &round) {
     const perseus_device_rank &rank = layer.rank();
+    if (layer.layer->is_direct) {
+        SendQueue(rank).wait_until_idle();
+        return;
+    }
     for (uint32_t ring = 0; ring < rank.ring_count; ++ring) {
         if (!Ring(rank.rings[ring]).push_quiet(PERSEUS_DESTINATION_ALL, 0)) return;
     }

@@ -175,6 +175,8 @@ typedef struct perseus_device_rank {
     uint32_t group_capacity;
     uint32_t ring_count;
     uint32_t reserved;
+    /// Where the kernel posts itself the first one describes the send queue (perseus_direct.h): `slots` are its entries,
+    /// `retired` is its `completed` word.
     perseus_device_ring rings[PERSEUS_DEVICE_MAX_RINGS];
     perseus_device_nic nic;
     uint32_t tail_padding[14];
@@ -210,6 +212,14 @@ typedef struct perseus_device_layer {
     uint32_t stages;
     /// 1: all puts of a round have completed before the next one begins.
     uint32_t quiets_between_rounds;
+    /// 1: the kernel writes work requests into its NIC's send queue, no proxy is between.
+    uint32_t is_direct;
+    /// With `is_direct`. 1: a signal behind rows carries the fence flag.
+    uint32_t fences_signals;
+    /// With `is_direct`. 1: a completion covers earlier requests to its peer.
+    uint32_t completes_in_order;
+    /// With `is_direct`: signal words of one request, at most PERSEUS_DIRECT_INLINE_WORDS.
+    uint32_t inline_words;
     /// SM clock cycles after which a wait fails.
     uint64_t cycle_limit;
 } perseus_device_layer;
