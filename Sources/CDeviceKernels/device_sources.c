@@ -78,6 +78,9 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("send.cuh")
     #embed "kernels/send.cuh"
     FILE_END
+    FILE_BEGIN("bulk.cuh")
+    #embed "kernels/bulk.cuh"
+    FILE_END
     FILE_BEGIN("operator.cuh")
     #embed "kernels/operator.cuh"
     FILE_END

@@ -258,6 +258,8 @@ public final class DeviceLayer {
     /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
     private static var copyNanoseconds: UInt64 { 4000 }
 
+    /// Refuses what the megakernel does not do: signals that a receiver's CPU publishes or that are added, and waits between
+    /// requests that the kernel posts itself.
     private static func requireSupported(_ setup: SchemeSetup) throws(PerseusError) {
         func refuse(_ what: String) -> PerseusError {
             PerseusError(
@@ -265,9 +267,6 @@ public final class DeviceLayer {
         }
         if setup.ordering.usesImmediates || setup.ordering == .atomic {
             throw refuse("ordering \(setup.ordering.rawValue) is not there on a device yet")
-        }
-        if setup.scheme.path == .collective {
-            throw refuse("path \(setup.scheme.path.rawValue) is not there on a device yet")
         }
         if setup.scheme.path == .gpuDirect && setup.ordering.plan.wait != .none {
             throw refuse(
@@ -565,6 +564,7 @@ public final class DeviceLayer {
         layer.stages = stages
         layer.quiets_between_rounds = setup.program.quietsBetweenRounds ? 1 : 0
         let guarantees = setup.transport.nic.guarantees
+        layer.is_staged = setup.program.isStaged ? 1 : 0
         layer.is_direct = setup.scheme.path == .gpuDirect ? 1 : 0
         layer.fences_signals = setup.ordering.plan.flagsSignal ? 1 : 0
         layer.completes_in_order = guarantees.completesInOrder ? 1 : 0

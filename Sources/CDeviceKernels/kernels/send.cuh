@@ -1,4 +1,6 @@
 // Sending on the GPU: packed rows and results into rings or the NIC's queue, signals with them or behind their group.
+//
+// One thread sends, and its code is out of line with views by value: the multiplying warps need the registers.
 #pragma once
 
 #include "direct.cuh"
@@ -27,7 +29,7 @@ __device__ __forceinline__ Ring ring_to(const LayerView &layer, uint32_t destina
 
 /// Consecutive rows as puts of at most PERSEUS_MAX_PUT_BYTES, the signal words (if any) with the last. One thread.
 /// What the rows hold has been fenced at gpu scope towards this thread; the ring's fence makes it the system's.
-__device__ void push_rows(const LayerView &layer, uint32_t destination, uint64_t source,
+__device__ __noinline__ void push_rows(LayerView layer, uint32_t destination, uint64_t source,
     uint64_t target, uint64_t byte_count, uint32_t flags, uint64_t word_index,
     const uint64_t *words, uint32_t word_count) {
     if (layer.layer->is_direct) {
@@ -55,7 +57,7 @@ __device__ void push_rows(const LayerView &layer, uint32_t destination, uint64_t
 /// Up to `kSignalsAtOnce` consecutive signal words at `destination`, behind everything that was pushed to it. One thread.
 ///
 /// - is_ordered: rows were pushed before that no earlier words stay behind; a proxy finds that out by itself.
-__device__ bool push_words(const LayerView &layer, uint32_t destination, uint64_t word_index,
+__device__ __noinline__ bool push_words(LayerView layer, uint32_t destination, uint64_t word_index,
     const uint64_t *words, uint32_t count, uint32_t flags, bool is_ordered) {
     if (layer.layer->is_direct) {
         return post_requests(
@@ -67,7 +69,7 @@ __device__ bool push_words(const LayerView &layer, uint32_t destination, uint64_
 }
 
 /// The leader of a destination's group: one block of consecutive words, or a word after the other. One thread.
-__device__ void push_group_signals(const LayerView &layer, const Round &round, uint32_t owner) {
+__device__ __noinline__ void push_group_signals(LayerView layer, Round round, uint32_t owner) {
     const perseus_device_rank &peer = layer.rank(owner);
     const uint32_t most = layer.layer->coalesces_group ? kSignalsAtOnce : 1;
     uint64_t words[kSignalsAtOnce];
@@ -93,8 +95,8 @@ __device__ __forceinline__ uint32_t remote_transfers(const LayerView &layer) {
 
 /// The leader of a group of transfers: signals members `first ..< first + count` of the round, in their order; those that
 /// follow each other at one owner as one block where the scheme joins them. One thread.
-__device__ void push_member_signals(
-    const LayerView &layer, const Round &round, uint32_t first, uint32_t count) {
+__device__ __noinline__ void push_member_signals(
+    LayerView layer, Round round, uint32_t first, uint32_t count) {
     const uint32_t *members = reinterpret_cast<const uint32_t *>(layer.rank().members) + first;
     const uint32_t most = layer.layer->coalesces_group ? kSignalsAtOnce : 1;
     uint64_t words[kSignalsAtOnce];
@@ -135,6 +137,26 @@ __device__ void arrive_at_group(const LayerView &layer, const Round &round, uint
     }
 }
 
+/// Bulk: the last packed transfer of a peer sends the rows of all of them, which follow each other in the packed order.
+/// One thread.
+__device__ __noinline__ void arrive_at_peer(LayerView layer, uint32_t owner) {
+    const perseus_device_rank &rank = layer.rank();
+    const perseus_arena_layout &layout = layer.layer->layout;
+    if (add_acq_rel_gpu(reinterpret_cast<uint32_t *>(rank.unsent) + owner, -1u) == 1) {
+        const perseus_device_rank &peer = layer.rank(owner);
+        const uint32_t *first_row = reinterpret_cast<const uint32_t *>(rank.first_row);
+        const uint32_t first = first_row[peer.first_expert];
+        const uint32_t rows = first_row[peer.first_expert + peer.expert_count] - first;
+        if (rows > 0) {
+            push_rows(layer, owner, perseus_arena_send_row(&layout, first),
+                perseus_arena_dispatch_row(&layout, layer.rank_index, first),
+                static_cast<uint64_t>(rows) * layout.row_stride, 0, 0, nullptr, 0);
+        }
+    }
+    // The operator signals when all have arrived here.
+    add_acq_rel_gpu(reinterpret_cast<uint32_t *>(rank.group_arrivals), 1);
+}
+
 /// All rows of `expert` are packed (or there are none): stores its word at a local peer, or pushes what the scheme asks
 /// for. One warp, converged; lane 0 does it.
 __device__ void send_transfer(const LayerView &layer, const Round &round, uint32_t expert) {
@@ -148,6 +170,8 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
         const uint64_t bytes = static_cast<uint64_t>(perseus_signal_rows(word)) * layout.row_stride;
         if (layer.is_local(owner)) {
             store_release_sys(reinterpret_cast<uint64_t *>(layer.rank(owner).signals) + index, word);
+        } else if (layer.layer->is_staged) {
+            arrive_at_peer(layer, owner);
         } else if (layer.layer->signaling == PERSEUS_DEVICE_COUPLED) {
             if (bytes == 0) {
                 push_words(layer, owner, index, &word, 1, PERSEUS_FLAG_LAST_OF_GROUP, false);
@@ -172,7 +196,8 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
     __syncwarp();
 }
 
-/// The results of a group are stored: words for local owners, puts with their words for the others. One thread.
+/// The results of a group are stored: words for local owners, puts with their words for the others (bulk: later). One
+/// thread.
 __device__ void send_results(
     const LayerView &layer, const Round &round, const perseus_device_group &group) {
     const perseus_device_rank &rank = layer.rank();
@@ -193,7 +218,7 @@ __device__ void send_results(
         if (layer.is_local(source)) {
             uint64_t *place = reinterpret_cast<uint64_t *>(layer.rank(source).signals) + index;
             for (uint32_t word = 0; word < count; ++word) store_release_sys(place + word, words[word]);
-        } else {
+        } else if (!layer.layer->is_staged) {
             push_rows(layer, source, perseus_arena_result_row(&layout, source, first),
                 perseus_arena_return_row(&layout, first), static_cast<uint64_t>(rows) * layout.row_stride,
                 PERSEUS_FLAG_COMBINE, index, words, count);
@@ -202,7 +227,9 @@ __device__ void send_results(
 }
 
 /// Waits until all puts of the rank have completed. One thread, while credits are relayed and nobody pushes.
-__device__ void wait_for_quiet(const LayerView &layer, const Round &round) {
+///
+/// - count: how many quiets of the launch this makes.
+__device__ void wait_for_quiet(const LayerView &layer, uint32_t count) {
     const perseus_device_rank &rank = layer.rank();
     if (layer.layer->is_direct) {
         SendQueue(rank).wait_until_idle();
@@ -214,7 +241,7 @@ __device__ void wait_for_quiet(const LayerView &layer, const Round &round) {
     for (uint32_t ring = 0; ring < rank.ring_count; ++ring) {
         const uint64_t *board =
             reinterpret_cast<const uint64_t *>(rank.boards + ring * PERSEUS_SHARED_WORD_STRIDE);
-        if (!wait_quiet(board, round.index + 1, layer.layer->cycle_limit, layer.error(),
+        if (!wait_quiet(board, count, layer.layer->cycle_limit, layer.error(),
                 layer.rank_index, ring)) return;
     }
 }

@@ -146,7 +146,7 @@ typedef struct perseus_device_rank {
     uint64_t unsent;
     /// [experts] transfers to other nodes, in the order in which they were packed.
     uint64_t members;
-    /// [1 + experts] u32: how many of them arrived, then how many of each group.
+    /// [1 + experts] u32: how many of them arrived (staged: too), then how many of each group.
     uint64_t group_arrivals;
     /// [blocks] words that the round brings back.
     uint64_t return_words;
@@ -212,6 +212,9 @@ typedef struct perseus_device_layer {
     uint32_t stages;
     /// 1: all puts of a round have completed before the next one begins.
     uint32_t quiets_between_rounds;
+    /// 1: bulk transfers: one put for each peer, its completion, signals; nothing is multiplied before all rows are here,
+    /// and nothing returned before all are multiplied. `signaling` has no meaning then.
+    uint32_t is_staged;
     /// 1: the kernel writes work requests into its NIC's send queue, no proxy is between.
     uint32_t is_direct;
     /// With `is_direct`. 1: a signal behind rows carries the fence flag.
@@ -220,6 +223,7 @@ typedef struct perseus_device_layer {
     uint32_t completes_in_order;
     /// With `is_direct`: signal words of one request, at most PERSEUS_DIRECT_INLINE_WORDS.
     uint32_t inline_words;
+    uint32_t reserved;
     /// SM clock cycles after which a wait fails.
     uint64_t cycle_limit;
 } perseus_device_layer;
