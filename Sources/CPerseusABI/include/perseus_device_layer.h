@@ -223,7 +223,6 @@ typedef struct perseus_device_layer {
     uint32_t completes_in_order;
     /// With `is_direct`: signal words of one request, at most PERSEUS_DIRECT_INLINE_WORDS.
     uint32_t inline_words;
-    uint32_t reserved;
     /// SM clock cycles after which a wait fails.
     uint64_t cycle_limit;
 } perseus_device_layer;
@@ -232,6 +231,9 @@ PERSEUS_STATIC_ASSERT(sizeof(perseus_device_task) == 16, "a device task is 16 by
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_group) == 64, "a group is one line");
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_copy) == 32, "a copy command is 32 bytes");
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_rank) % 64 == 0, "tensor maps stay aligned");
+PERSEUS_STATIC_ASSERT(
+    sizeof(perseus_device_layer) == 10 * 8 + sizeof(perseus_arena_layout) + 16 * 4,
+    "the launch's description has no holes");
 PERSEUS_ASSERT_OFFSET(perseus_device_rank, data, 512);
 
 #endif
