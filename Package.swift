@@ -148,6 +148,7 @@ let package = Package(
             "Proxy",
             [
                 "PerseusProxy", "PerseusCommandRing", "PerseusTransport", "CPerseusABI",
+                "CPerseusShims",
                 "PerseusPrimitives",
             ]),
         swiftTests(
@@ -155,7 +156,8 @@ let package = Package(
         swiftTests(
             "Runners",
             [
-                "CPerseusABI", "PerseusRunners", "PerseusMegakernel", "PerseusProxy",
+                "CPerseusABI", "CPerseusShims", "PerseusRunners", "PerseusMegakernel",
+                "PerseusProxy",
                 "PerseusSoftNIC", "PerseusTransport", "PerseusCheckpoints", "PerseusMoE",
                 "PerseusExpertKernels", "PerseusPrimitives",
             ]),

@@ -25,6 +25,9 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("perseus_ring.h")
     #embed "../CPerseusABI/include/perseus_ring.h"
     FILE_END
+    FILE_BEGIN("perseus_direct.h")
+    #embed "../CPerseusABI/include/perseus_direct.h"
+    FILE_END
     FILE_BEGIN("perseus_task.h")
     #embed "../CPerseusABI/include/perseus_task.h"
     FILE_END
@@ -69,8 +72,14 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("plan.cuh")
     #embed "kernels/plan.cuh"
     FILE_END
+    FILE_BEGIN("direct.cuh")
+    #embed "kernels/direct.cuh"
+    FILE_END
     FILE_BEGIN("send.cuh")
     #embed "kernels/send.cuh"
+    FILE_END
+    FILE_BEGIN("bulk.cuh")
+    #embed "kernels/bulk.cuh"
     FILE_END
     FILE_BEGIN("operator.cuh")
     #embed "kernels/operator.cuh"

@@ -121,6 +121,12 @@ public final class DeviceLayer {
     /// Slots of a command ring.
     private static let ringCapacity = 4096
 
+    /// log2 of the entries of the send queue that a rank fills itself: as many as the NIC's queue pairs hold.
+    private static func sendQueueLog2(_ plan: TransportPlan) -> Int {
+        let requests = plan.nic.queueDepth * plan.queueCount
+        return Int.bitWidth - 1 - max(64, min(4096, requests)).leadingZeroBitCount
+    }
+
     /// Where a rank's parts lie; offsets are the same for every rank, within that rank's share of a buffer.
     private struct Layout {
         var arenaBytes = 0
@@ -138,6 +144,8 @@ public final class DeviceLayer {
         var order = 0
         var unpacked = 0
         var unsent = 0
+        var members = 0
+        var groupArrivals = 0
         var returnWords = 0
         var queue = 0
         var cursors = 0
@@ -154,6 +162,8 @@ public final class DeviceLayer {
         var copyQueue = 0
         var copyDone = 0
         var boards = 0
+        var sendQueue = 0
+        var completed = 0
     }
 
     private let stream: CUDAStream
@@ -177,7 +187,9 @@ public final class DeviceLayer {
         try Self.requireSupported(setup)
         stream = try device.makeStream()
         abortStream = try device.makeStream()
-        layout = Self.plan(workload, rounds: rounds, threads: setup.transport.proxyThreads)
+        layout = Self.plan(
+            workload, rounds: rounds, threads: setup.transport.proxyThreads,
+            sendQueueLog2: Self.sendQueueLog2(setup.transport))
         arenas = try device.allocate(layout.arenaBytes * ranks)
         tables = try device.allocate(layout.tableBytes * ranks)
         let tokens = max(1, geometry.tokensPerRank.reduce(0, +))
@@ -214,7 +226,14 @@ public final class DeviceLayer {
                         + thread * Int(PERSEUS_SHARED_WORD_STRIDE)).assumingMemoryBound(
                             to: UInt64.self)
                 }
-            }, copies: copies)
+            }, copies: copies,
+            sendQueues: (0..<ranks).map { rank in
+                let base = hostBase + rank * layout.hostBytes
+                return SendQueueMemory(
+                    entries: (base + layout.sendQueue).assumingMemoryBound(to: UInt64.self),
+                    capacityLog2: Self.sendQueueLog2(plan),
+                    completed: (base + layout.completed).assumingMemoryBound(to: UInt64.self))
+            })
         let memory = (0..<ranks).map { [arenas, tables] rank in
             RankMemory(
                 data: UnsafeMutableRawPointer(
@@ -242,7 +261,8 @@ public final class DeviceLayer {
     /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
     private static var copyNanoseconds: UInt64 { 4000 }
 
-    /// Refuses what the device path cannot do.
+    /// Refuses what the megakernel does not do: signals that a receiver's CPU publishes or that are added, and waits between
+    /// requests that the kernel posts itself.
     public static func requireSupported(_ setup: SchemeSetup) throws(PerseusError) {
         func refuse(_ what: String) -> PerseusError {
             PerseusError(
@@ -251,15 +271,16 @@ public final class DeviceLayer {
         if setup.ordering.usesImmediates || setup.ordering == .atomic {
             throw refuse("ordering \(setup.ordering.rawValue) is not there on a device yet")
         }
-        if setup.scheme.path != .proxy {
-            throw refuse("path \(setup.scheme.path.rawValue) is not there on a device yet")
-        }
-        if case .perTransfers = setup.program.signaling {
-            throw refuse("--group-size is not there on a device yet")
+        if setup.scheme.path == .gpuDirect && setup.ordering.plan.wait != .none {
+            throw refuse(
+                "ordering \(setup.ordering.rawValue) is not there on a device, where a kernel that posts"
+                    + " itself waits for no completion between requests")
         }
     }
 
-    private static func plan(_ workload: DeviceWorkload, rounds: Int, threads: Int) -> Layout {
+    private static func plan(
+        _ workload: DeviceWorkload, rounds: Int, threads: Int, sendQueueLog2: Int
+    ) -> Layout {
         let geometry = workload.geometry
         let model = geometry.model
         let ranks = geometry.rankCount
@@ -299,6 +320,8 @@ public final class DeviceLayer {
         layout.order = table.add(model.expertCount * 4)
         layout.unpacked = table.add(model.expertCount * 4)
         layout.unsent = table.add(ranks * 4)
+        layout.members = table.add(model.expertCount * 4)
+        layout.groupArrivals = table.add((model.expertCount + 1) * 4)
         layout.returnWords = table.add((rows / 64 + model.expertCount + 1) * 4)
         layout.queue = table.add(MemoryLayout<perseus_device_task>.stride << layout.queueLog2)
         layout.cursors = table.add(2 * Int(PERSEUS_SHARED_WORD_STRIDE))
@@ -316,13 +339,15 @@ public final class DeviceLayer {
             Int(PERSEUS_DEVICE_COPY_CAPACITY) * MemoryLayout<perseus_device_copy>.stride)
         layout.copyDone = host.add(8)
         layout.boards = host.add(threads * Int(PERSEUS_SHARED_WORD_STRIDE))
+        layout.sendQueue = host.add(Int(PERSEUS_DIRECT_ENTRY_BYTES) << sendQueueLog2)
+        layout.completed = host.add(8)
         layout.hostBytes = host.byteCount
         return layout
     }
 
     /// Bytes of device memory that a geometry takes beside the weights.
     public static func byteCount(_ workload: DeviceWorkload) -> Int {
-        let layout = plan(workload, rounds: 1, threads: 1)
+        let layout = plan(workload, rounds: 1, threads: 1, sendQueueLog2: 0)
         let tokens = workload.geometry.tokensPerRank.reduce(0, +)
         return (layout.arenaBytes + layout.tableBytes) * workload.geometry.rankCount
             + tokens * workload.geometry.model.hidden * 6
@@ -413,6 +438,8 @@ public final class DeviceLayer {
         result.order = table(rank, layout.order)
         result.unpacked = table(rank, layout.unpacked)
         result.unsent = table(rank, layout.unsent)
+        result.members = table(rank, layout.members)
+        result.group_arrivals = table(rank, layout.groupArrivals)
         result.return_words = table(rank, layout.returnWords)
         result.inner = arena(rank, layout.inner)
         result.shared_inner = arena(rank, layout.sharedInner)
@@ -436,6 +463,7 @@ public final class DeviceLayer {
         withUnsafeMutableBytes(of: &result.rings) { bytes in
             let rings = bytes.bindMemory(to: perseus_device_ring.self)
             for thread in 0..<transport.proxyThreads { rings[thread] = ring(rank, thread) }
+            if setup.scheme.path == .gpuDirect { rings[0] = sendQueue(rank) }
         }
         result.nic = perseus_device_nic(
             queue: mapped(rank, layout.copyQueue), done: mapped(rank, layout.copyDone),
@@ -458,6 +486,15 @@ public final class DeviceLayer {
         ring.index = UInt32(thread)
         ring.rank = UInt32(rank)
         return ring
+    }
+
+    /// The send queue, described as a ring; its words in device memory are those that a ring would have.
+    private func sendQueue(_ rank: Int) -> perseus_device_ring {
+        var queue = ring(rank, 0)
+        queue.slots = mapped(rank, layout.sendQueue)
+        queue.retired = mapped(rank, layout.completed)
+        queue.capacity_log2 = UInt32(Self.sendQueueLog2(setup.transport))
+        return queue
     }
 
     /// The deadline in cycles of the fastest clock that a Hopper GPU runs at.
@@ -547,15 +584,32 @@ public final class DeviceLayer {
         layer.copy_blocks_per_rank = UInt32(grid.copyBlocksPerRank)
         layer.round_count = UInt32(rounds)
         layer.first_round = UInt32(setup.program.firstRound)
-        layer.signaling = UInt32(
-            setup.program.signaling == .coupled
-                ? PERSEUS_DEVICE_COUPLED.rawValue : PERSEUS_DEVICE_PER_DESTINATION.rawValue)
+        let (signaling, groupSize) = signaling
+        layer.signaling = UInt32(signaling.rawValue)
+        layer.group_size = UInt32(groupSize)
         layer.coalesces_group = setup.program.coalescesGroup ? 1 : 0
         layer.pairs_sources = setup.program.pairsSources ? 1 : 0
         layer.stages = stages
         layer.quiets_between_rounds = setup.program.quietsBetweenRounds ? 1 : 0
+        let guarantees = setup.transport.nic.guarantees
+        layer.is_staged = setup.program.isStaged ? 1 : 0
+        layer.is_direct = setup.scheme.path == .gpuDirect ? 1 : 0
+        layer.fences_signals = setup.ordering.plan.flagsSignal ? 1 : 0
+        layer.completes_in_order = guarantees.completesInOrder ? 1 : 0
+        layer.inline_words = UInt32(
+            max(1, min(4, setup.transport.nic.inlineCapacityByteCount / 8)))
         layer.cycle_limit = cycleLimit
         return layer
+    }
+
+    /// How the kernel signals, and transfers of a group.
+    private var signaling: (perseus_device_signaling, Int) {
+        switch setup.program.signaling {
+        case .coupled: (PERSEUS_DEVICE_COUPLED, 1)
+        case .perDestination: (PERSEUS_DEVICE_PER_DESTINATION, 1)
+        case .perTransfers(let size):
+            (PERSEUS_DEVICE_PER_TRANSFERS, max(1, min(size, geometry.model.expertCount)))
+        }
     }
 
     /// Ends every wait of the kernel.
@@ -597,6 +651,8 @@ public final class DeviceLayer {
             PERSEUS_WAIT_RING_CREDIT.rawValue: "room in a command ring",
             PERSEUS_WAIT_RING_RETIRED.rawValue: "the proxy to copy a command out",
             PERSEUS_WAIT_SIGNAL.rawValue: "a signal word",
+            PERSEUS_WAIT_QUIET.rawValue: "the completion of its puts",
+            PERSEUS_WAIT_SEND_QUEUE.rawValue: "room in the send queue",
             PERSEUS_WAIT_ROUND.rawValue: "the end of a round",
             PERSEUS_WAIT_TASK.rawValue: "a task",
             PERSEUS_WAIT_BLOCKS.rawValue: "all blocks to begin",

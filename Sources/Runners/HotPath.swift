@@ -15,6 +15,14 @@ enum HotPath {
         proxy.pointee.step(now: now)
     }
 
+    /// One turn of a send queue that a kernel on a device fills; see `DirectQueue.step`.
+    @inline(never)
+    static func step(
+        _ queue: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>, now: UInt64
+    ) -> ProxyStep {
+        queue.pointee.step(now: now)
+    }
+
     /// One turn of a soft NIC; see `NICEngine.step`.
     @inline(never)
     static func step(_ engine: UnsafeMutablePointer<NICEngine>, now: UInt64) -> Bool {

@@ -184,7 +184,25 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         if !job.directPorts.isEmpty { job.clocks[rank].now = now }
     }
 
+    /// The NIC's end of a queue that the kernel fills on a device: in the place of the rank's proxies.
+    private func stepSendQueue(
+        _ queue: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>, _ rank: Int,
+        report: inout ThreadReport
+    ) -> Bool {
+        let time = now
+        job.clocks[rank * job.proxyThreads].now = time
+        let step = HotPath.step(queue, now: time)
+        if step.hasFailed, let failure = queue.pointee.failure {
+            report.failures.append((rank, failure))
+            perseus_store_release(shared + Self.stopWord, 1)
+        }
+        return !step.isIdle
+    }
+
     private func stepProxy(_ rank: Int, _ thread: Int, report: inout ThreadReport) -> Bool {
+        if let queues = job.sendQueues {
+            return stepSendQueue(queues + rank, rank, report: &report)
+        }
         let index = rank * job.proxyThreads + thread
         let time = now
         let step: ProxyStep
@@ -242,6 +260,12 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     private func describe(_ failures: [String]) -> RunFailure {
         let time = now
         var lines = failures
+        if let queues = job.sendQueues, failures.isEmpty {
+            for rank in 0..<job.ranks {
+                guard let request = queues[rank].oldestRequest(now: time) else { continue }
+                lines.append("rank \(rank): \(request)")
+            }
+        }
         for rank in 0..<job.ranks where !job.fabric.isDead(rank) && !kernels[rank].isDone {
             if let missing = kernels[rank].missing {
                 lines.append(

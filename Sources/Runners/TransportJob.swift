@@ -34,6 +34,22 @@ package struct RankMemory {
     }
 }
 
+/// A send queue that a kernel on a device fills itself (`perseus_direct.h`), zeroed.
+package struct SendQueueMemory: @unchecked Sendable {
+    package var entries: UnsafeMutablePointer<UInt64>
+    package var capacityLog2: Int
+    package var completed: UnsafeMutablePointer<UInt64>
+
+    package init(
+        entries: UnsafeMutablePointer<UInt64>, capacityLog2: Int,
+        completed: UnsafeMutablePointer<UInt64>
+    ) {
+        self.entries = entries
+        self.capacityLog2 = capacityLog2
+        self.completed = completed
+    }
+}
+
 /// What a kernel on a device brings along: rings that it can reach, and who places bytes there.
 package struct DevicePorts: @unchecked Sendable {
     /// [rank][proxy thread]: zeroed memory for a ring of `ringCapacity` slots, aligned to 128 bytes.
@@ -43,11 +59,15 @@ package struct DevicePorts: @unchecked Sendable {
     package var boards: [[UnsafeMutablePointer<UInt64>]]
     /// [rank]
     package var copies: UnsafeMutablePointer<CopyQueue>
+    /// [rank]: where a kernel that posts itself writes; not used by others.
+    package var sendQueues: [SendQueueMemory]
 
     package init(
         rings: [[UnsafeMutableRawPointer]], ringCapacity: Int,
-        boards: [[UnsafeMutablePointer<UInt64>]], copies: UnsafeMutablePointer<CopyQueue>
+        boards: [[UnsafeMutablePointer<UInt64>]], copies: UnsafeMutablePointer<CopyQueue>,
+        sendQueues: [SendQueueMemory]
     ) {
+        self.sendQueues = sendQueues
         self.rings = rings
         self.ringCapacity = ringCapacity
         self.boards = boards
@@ -64,7 +84,7 @@ package struct TransportPlan: Sendable {
     package var nic = NICParameters()
     package var proxyThreads = 1
     /// Queue pairs of each proxy thread's endpoint.
-    var queueCount = 1
+    package var queueCount = 1
     /// What posting is charged.
     package var posting = PostingCosts()
     package var faults = FaultPlan()
@@ -74,6 +94,9 @@ package struct TransportPlan: Sendable {
     var recordsTimings = false
     /// The kernel runs on a device.
     package var device: DevicePorts?
+
+    /// The kernel fills the NICs' send queues, and no proxy exists.
+    var hasSendQueues: Bool { isDirect && device != nil }
 }
 
 /// Rings, proxies, NICs and the fabric between them, with one way out for each rank's kernel.
@@ -84,8 +107,11 @@ package final class TransportJob {
     package let proxyThreads: Int
     let fabric: SoftFabric
     let faults: FaultPlan
-    /// [rank][proxy thread]
+    /// [rank][proxy thread]; none with `sendQueues`.
     let proxies: UnsafeMutablePointer<ProxyLoop<SoftNICEndpoint>>
+    private let proxyCount: Int
+    /// [rank]: where a kernel on a device posts itself; nil otherwise.
+    let sendQueues: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>?
     let clocks: UnsafeMutablePointer<StepClock>
     /// [rank]
     package let engines: UnsafeMutablePointer<NICEngine>
@@ -115,6 +141,8 @@ package final class TransportJob {
             parts.build(rank, memory: memory, remoteRanks: remoteRanks(rank))
         }
         proxies = parts.proxies
+        proxyCount = plan.hasSendQueues ? 0 : memory.count * plan.proxyThreads
+        sendQueues = parts.sendQueues
         clocks = parts.clocks
         engines = parts.engines
         ports = parts.ports
@@ -125,8 +153,10 @@ package final class TransportJob {
     }
 
     deinit {
-        proxies.deinitialize(count: ranks * proxyThreads)
+        proxies.deinitialize(count: proxyCount)
         proxies.deallocate()
+        sendQueues?.deinitialize(count: ranks)
+        sendQueues?.deallocate()
         clocks.deallocate()
         engines.deinitialize(count: ranks)
         engines.deallocate()
@@ -134,10 +164,13 @@ package final class TransportJob {
         for board in boards { board.deallocate() }
     }
 
-    /// Sums of all proxies.
+    /// Sums of all proxies, or of the send queues in their place.
     package var counters: ProxyCounters {
         var sum = ProxyCounters()
-        for index in 0..<ranks * proxyThreads { sum += proxies[index].counters }
+        for index in 0..<proxyCount { sum += proxies[index].counters }
+        if let sendQueues {
+            for rank in 0..<ranks { sum += sendQueues[rank].counters }
+        }
         return sum
     }
 
@@ -163,6 +196,7 @@ package final class TransportJob {
         let fabric: SoftFabric
         let ranks: Int
         let proxies: UnsafeMutablePointer<ProxyLoop<SoftNICEndpoint>>
+        let sendQueues: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>?
         let clocks: UnsafeMutablePointer<StepClock>
         let engines: UnsafeMutablePointer<NICEngine>
         var softNICs: [SoftNIC] = []
@@ -176,6 +210,7 @@ package final class TransportJob {
             self.fabric = fabric
             self.ranks = ranks
             proxies = .allocate(capacity: ranks * plan.proxyThreads)
+            sendQueues = plan.hasSendQueues ? .allocate(capacity: ranks) : nil
             clocks = .allocate(capacity: ranks * plan.proxyThreads)
             clocks.initialize(repeating: StepClock(), count: ranks * plan.proxyThreads)
             engines = .allocate(capacity: ranks)
@@ -193,6 +228,16 @@ package final class TransportJob {
                     recordsTimings: plan.recordsTimings,
                     destinationCount: (remoteRanks + threads - 1) / threads,
                     copies: plan.device.map { $0.copies + rank }))
+            if let sendQueues, let memory = plan.device?.sendQueues[rank] {
+                (sendQueues + rank).initialize(
+                    to: DirectQueue(
+                        transport: nic.makeEndpoint(
+                            0, costs: plan.posting, clock: clocks + rank * threads),
+                        entries: memory.entries, capacityLog2: memory.capacityLog2,
+                        completed: memory.completed, rankCount: ranks,
+                        deadlineNanoseconds: plan.proxy.deadlineNanoseconds))
+                return
+            }
             var rings: [CommandRing] = []
             let firstBoard = boards.count
             for thread in 0..<threads {

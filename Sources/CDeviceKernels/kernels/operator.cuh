@@ -4,6 +4,7 @@
 // back (the warps of the two upper warpgroups).
 #pragma once
 
+#include "bulk.cuh"
 #include "layer.cuh"
 #include "plan.cuh"
 #include "send.cuh"
@@ -28,7 +29,8 @@ struct OperatorMemory {
     /// Threads whose returns are all there.
     uint32_t watchers_done;
     uint32_t is_round_over;
-    uint32_t next_group;
+    /// Quiets of the launch so far; warp 0's.
+    uint32_t quiets;
 };
 
 /// Appends the tasks of one multiplication over groups `first ..< first + count`: a tile of columns for all groups, then
@@ -198,6 +200,25 @@ struct Scheduler {
         return true;
     }
 
+    /// Whether all dispatch words of the round are here; none of them is taken. The same for all lanes.
+    __device__ bool has_all_words() const {
+        const perseus_device_rank &rank = layer.rank();
+        const uint32_t total = layer.layer->rank_count * rank.expert_count;
+        for (uint32_t base = 0; base < total; base += kWarpThreads) {
+            const uint32_t index = base + threadIdx.x % kWarpThreads;
+            bool has_come = true;
+            if (index < total) {
+                const uint32_t source = index / rank.expert_count;
+                const uint64_t word = load_relaxed_sys(reinterpret_cast<const uint64_t *>(rank.signals)
+                    + perseus_dispatch_word_index(source, index - source * rank.expert_count,
+                        layer.layer->layout.max_experts_per_rank));
+                has_come = perseus_signal_reached(word, round.epoch);
+            }
+            if (!__all_sync(0xFFFFFFFF, has_come)) return false;
+        }
+        return true;
+    }
+
     /// Makes groups of arrived rows; at most one segment waits for a partner.
     __device__ void take_rows(uint32_t source, uint32_t expert, uint32_t first_row, uint32_t rows) {
         const uint32_t lane = threadIdx.x % kWarpThreads;
@@ -299,36 +320,55 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
         scheduler.take_planned_rows();
     }
     bool has_combines = false, is_multiplied = false;
+    const bool is_staged = layer.layer->is_staged && layer.has_stage(PERSEUS_DEVICE_STAGE_PACK)
+        && layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE);
+    bool has_sent = !is_staged, may_multiply = !is_staged, has_returned = !is_staged;
+    const uint32_t *arrivals = reinterpret_cast<const uint32_t *>(rank.group_arrivals);
     Patience patience = layer.patience();
     while (true) {
         bool has_worked = false;
-        if (scheduler.words_left > 0) {
+        if (!has_sent && __all_sync(0xFFFFFFFF, load_acquire_gpu(arrivals) == remote_transfers(layer))) {
+            signal_bulk_rows(layer, round, &memory.quiets);
+            has_sent = true;
+            has_worked = true;
+        }
+        if (!may_multiply) may_multiply = scheduler.has_all_words();
+        if (scheduler.words_left > 0 && may_multiply) {
             for (uint32_t base = 0; base < total; base += kWarpThreads) {
                 if (scheduler.look_for_words(base, seen)) has_worked = true;
             }
-            if (!has_worked && uniform(scheduler.queue.is_dry())) scheduler.release_waiting();
+            if (!has_worked && __all_sync(0xFFFFFFFF, scheduler.queue.is_dry())) scheduler.release_waiting();
         }
         // One lane looks and tells the others: what they decide on must be the same.
         const bool all_here = scheduler.words_left == 0;
-        const uint32_t groups_done = uniform(load_acquire_gpu(counter(rank, kExpertGroupsDone)));
-        if (all_here && !is_multiplied && groups_done == scheduler.groups_made) {
+        const uint32_t groups_done = load_acquire_gpu(counter(rank, kExpertGroupsDone));
+        // Lanes decide together: each of them has acquired what it counts.
+        if (all_here && !is_multiplied
+            && __all_sync(0xFFFFFFFF, groups_done == scheduler.groups_made)) {
             is_multiplied = true;
             if (lane == 0) times->multiplied = global_nanoseconds();
         }
-        const uint32_t watchers = uniform(*static_cast<volatile uint32_t *>(&memory.watchers_done));
-        const uint32_t shared_done = uniform(load_acquire_gpu(counter(rank, kSharedGroupsDone)));
-        if (!has_combines && watchers == kWorkThreads
-            && (shared_done == scheduler.shared_group_count()
-                || !layer.has_stage(PERSEUS_DEVICE_STAGE_PACK))) {
+        if (!has_returned && has_sent && is_multiplied) {
+            return_bulk_rows(layer, round, &memory.quiets);
+            has_returned = true;
+            has_worked = true;
+        }
+        if (!has_combines
+            && __all_sync(0xFFFFFFFF,
+                *static_cast<volatile uint32_t *>(&memory.watchers_done) == kWorkThreads
+                    && (!layer.has_stage(PERSEUS_DEVICE_STAGE_PACK)
+                        || load_acquire_gpu(counter(rank, kSharedGroupsDone))
+                            == scheduler.shared_group_count()))) {
             has_combines = true;
             has_worked = true;
             if (layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE)) scheduler.append_combines();
         }
-        const uint32_t combined = uniform(load_acquire_gpu(counter(rank, kTokensCombined)));
-        if (is_multiplied && has_combines
-            && (combined == round.tokens || !layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE))) break;
+        const uint32_t combined = load_acquire_gpu(counter(rank, kTokensCombined));
+        const bool is_over = is_multiplied && has_returned && has_combines
+            && (combined == round.tokens || !layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE));
+        if (__all_sync(0xFFFFFFFF, is_over)) break;
         if (has_worked) patience = layer.patience();
-        if (!uniform(patience.is_left())) {
+        if (__any_sync(0xFFFFFFFF, !patience.is_left())) {
             if (lane == 0) {
                 layer.error().fail(PERSEUS_WAIT_ROUND, layer.rank_index, round.index,
                     static_cast<uint64_t>(scheduler.words_left) << 32 | scheduler.groups_made,
@@ -339,7 +379,7 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
     }
     if (lane == 0) {
         if (layer.layer->quiets_between_rounds && round.index + 1 < layer.layer->round_count) {
-            wait_for_quiet(layer, round);
+            wait_for_quiet(layer, ++memory.quiets);
         }
         // The host takes the last round's end for the end of all.
         __threadfence_system();
@@ -371,6 +411,7 @@ __device__ void operate(const LayerView &layer, OperatorMemory &memory) {
     const perseus_device_rank &rank = layer.rank();
     const int thread = threadIdx.x;
     const int warp = thread / kWarpThreads;
+    if (thread == 0) memory.quiets = 0;
     for (uint32_t index = 0; index < layer.layer->round_count; ++index) {
         Round round(layer, index, &memory.return_blocks);
         perseus_device_round_times *times =

@@ -37,7 +37,8 @@ __device__ __forceinline__ void load_experts(
 /// Sorts the round's slots by expert, stable in token order. All threads of the operator block.
 ///
 /// Each warp has consecutive slots. Writes slot_of_row, row_of_slot, first_row, unpacked, unsent and the list of words
-/// that will come back. `counts` has room for kPlanWarps x experts words: [warp][expert].
+/// that will come back; nobody has arrived at a group yet. `counts` has room for kPlanWarps x experts words:
+/// [warp][expert].
 __device__ void plan_round(const LayerView &layer, const Round &round, uint32_t *counts) {
     const perseus_device_rank &rank = layer.rank();
     const int thread = threadIdx.x;
@@ -54,8 +55,10 @@ __device__ void plan_round(const LayerView &layer, const Round &round, uint32_t 
     uint32_t *unpacked = reinterpret_cast<uint32_t *>(rank.unpacked);
     uint32_t *unsent = reinterpret_cast<uint32_t *>(rank.unsent);
     uint32_t *mine = counts + warp * Shape::kExperts;
+    uint32_t *arrivals = reinterpret_cast<uint32_t *>(rank.group_arrivals);
 
     for (int index = thread; index < kPlanWarps * Shape::kExperts; index += blockDim.x) counts[index] = 0;
+    for (int index = thread; index <= Shape::kExperts; index += blockDim.x) arrivals[index] = 0;
     __syncthreads();
     for (int slot = begin; slot < end; slot += kPlanAhead * kWarpThreads) {
         int experts[kPlanAhead];

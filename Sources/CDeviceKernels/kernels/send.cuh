@@ -1,6 +1,9 @@
-// Stage 4 of a round on the GPU: packed rows and results into rings, signals with them or behind their group.
+// Sending on the GPU: packed rows and results into rings or the NIC's queue, signals with them or behind their group.
+//
+// One thread sends, and its code is out of line with views by value: the multiplying warps need the registers.
 #pragma once
 
+#include "direct.cuh"
 #include "layer.cuh"
 
 namespace perseus {
@@ -26,9 +29,13 @@ __device__ __forceinline__ Ring ring_to(const LayerView &layer, uint32_t destina
 
 /// Consecutive rows as puts of at most PERSEUS_MAX_PUT_BYTES, the signal words (if any) with the last. One thread.
 /// What the rows hold has been fenced at gpu scope towards this thread; the ring's fence makes it the system's.
-__device__ void push_rows(const LayerView &layer, uint32_t destination, uint64_t source,
+__device__ __noinline__ void push_rows(LayerView layer, uint32_t destination, uint64_t source,
     uint64_t target, uint64_t byte_count, uint32_t flags, uint64_t word_index,
     const uint64_t *words, uint32_t word_count) {
+    if (layer.layer->is_direct) {
+        post_requests(layer, destination, source, target, byte_count, word_index, words, word_count, flags, true);
+        return;
+    }
     const Ring ring = ring_to(layer, destination);
     while (byte_count > PERSEUS_MAX_PUT_BYTES) {
         if (!ring.push_put(destination, {PERSEUS_REGION_DATA, source}, {PERSEUS_REGION_DATA, target},
@@ -47,10 +54,23 @@ __device__ void push_rows(const LayerView &layer, uint32_t destination, uint64_t
     }
 }
 
+/// Up to `kSignalsAtOnce` consecutive signal words at `destination`, behind everything that was pushed to it. One thread.
+///
+/// - is_ordered: rows were pushed before that no earlier words stay behind; a proxy finds that out by itself.
+__device__ __noinline__ bool push_words(LayerView layer, uint32_t destination, uint64_t word_index,
+    const uint64_t *words, uint32_t count, uint32_t flags, bool is_ordered) {
+    if (layer.layer->is_direct) {
+        return post_requests(
+            layer, destination, 0, 0, 0, word_index, words, count, flags, is_ordered);
+    }
+    return ring_to(layer, destination)
+        .push_signal_block<Fence::system>(
+            destination, {PERSEUS_REGION_SIGNAL, word_index * 8}, words, count, flags);
+}
+
 /// The leader of a destination's group: one block of consecutive words, or a word after the other. One thread.
-__device__ void push_group_signals(const LayerView &layer, const Round &round, uint32_t owner) {
+__device__ __noinline__ void push_group_signals(LayerView layer, Round round, uint32_t owner) {
     const perseus_device_rank &peer = layer.rank(owner);
-    const Ring ring = ring_to(layer, owner);
     const uint32_t most = layer.layer->coalesces_group ? kSignalsAtOnce : 1;
     uint64_t words[kSignalsAtOnce];
     for (uint32_t first = 0; first < peer.expert_count; first += most) {
@@ -58,11 +78,83 @@ __device__ void push_group_signals(const LayerView &layer, const Round &round, u
         for (uint32_t index = 0; index < count; ++index) {
             words[index] = dispatch_word(layer, round, peer.first_expert + first + index);
         }
-        const uint64_t place = dispatch_word_index(layer, owner, peer.first_expert + first) * 8;
+        const uint64_t place = dispatch_word_index(layer, owner, peer.first_expert + first);
         const bool is_last = first + count == peer.expert_count;
-        if (!ring.push_signal_block<Fence::system>(owner, {PERSEUS_REGION_SIGNAL, place}, words, count,
-                is_last ? PERSEUS_FLAG_LAST_OF_GROUP : 0)) return;
+        if (!push_words(layer, owner, place, words, count, is_last ? PERSEUS_FLAG_LAST_OF_GROUP : 0,
+                first == 0)) return;
     }
+}
+
+/// Transfers of a round that leave the node; the experts of a node lie side by side.
+__device__ __forceinline__ uint32_t remote_transfers(const LayerView &layer) {
+    const perseus_device_rank &rank = layer.rank();
+    const perseus_device_rank &last = layer.rank(rank.first_local + rank.local_count - 1);
+    const uint32_t first = layer.rank(rank.first_local).first_expert;
+    return Shape::kExperts - (last.first_expert + last.expert_count - first);
+}
+
+/// The leader of a group of transfers: signals members `first ..< first + count` of the round, in their order; those that
+/// follow each other at one owner as one block where the scheme joins them. One thread.
+__device__ __noinline__ void push_member_signals(
+    LayerView layer, Round round, uint32_t first, uint32_t count) {
+    const uint32_t *members = reinterpret_cast<const uint32_t *>(layer.rank().members) + first;
+    const uint32_t most = layer.layer->coalesces_group ? kSignalsAtOnce : 1;
+    uint64_t words[kSignalsAtOnce];
+    // Owners to which a signal of this group has gone behind its rows; beyond 64 ranks each signal is ordered.
+    uint64_t ordered = 0;
+    for (uint32_t index = 0; index < count;) {
+        const uint32_t expert = members[index];
+        const uint32_t owner = layer.owner_of(expert);
+        const uint32_t end = layer.rank(owner).first_expert + layer.rank(owner).expert_count;
+        uint32_t run = 0;
+        do {
+            words[run] = dispatch_word(layer, round, expert + run);
+            ++run;
+        } while (run < most && index + run < count && expert + run < end
+            && members[index + run] == expert + run);
+        index += run;
+        const uint64_t bit = owner < 64 ? static_cast<uint64_t>(1) << owner : 0;
+        if (!push_words(layer, owner, dispatch_word_index(layer, owner, expert), words, run,
+                index == count ? PERSEUS_FLAG_LAST_OF_GROUP : 0, (ordered & bit) == 0)) return;
+        ordered |= bit;
+    }
+}
+
+/// A transfer to another node is packed and its put pushed: the last one of its group leads. One thread.
+///
+/// The first counter gives the transfer its place, the group's own counter finds the last of it: it acquires what every
+/// member released, so its signals come behind all of their puts. The last group has what is left of the round.
+__device__ void arrive_at_group(const LayerView &layer, const Round &round, uint32_t expert) {
+    const perseus_device_rank &rank = layer.rank();
+    uint32_t *arrivals = reinterpret_cast<uint32_t *>(rank.group_arrivals);
+    const uint32_t size = layer.layer->group_size;
+    const uint32_t place = add_acq_rel_gpu(arrivals, 1);
+    const uint32_t first = place / size * size;
+    const uint32_t count = min(size, remote_transfers(layer) - first);
+    reinterpret_cast<uint32_t *>(rank.members)[place] = expert;
+    if (add_acq_rel_gpu(arrivals + 1 + place / size, 1) + 1 == count) {
+        push_member_signals(layer, round, first, count);
+    }
+}
+
+/// Bulk: the last packed transfer of a peer sends the rows of all of them, which follow each other in the packed order.
+/// One thread.
+__device__ __noinline__ void arrive_at_peer(LayerView layer, uint32_t owner) {
+    const perseus_device_rank &rank = layer.rank();
+    const perseus_arena_layout &layout = layer.layer->layout;
+    if (add_acq_rel_gpu(reinterpret_cast<uint32_t *>(rank.unsent) + owner, -1u) == 1) {
+        const perseus_device_rank &peer = layer.rank(owner);
+        const uint32_t *first_row = reinterpret_cast<const uint32_t *>(rank.first_row);
+        const uint32_t first = first_row[peer.first_expert];
+        const uint32_t rows = first_row[peer.first_expert + peer.expert_count] - first;
+        if (rows > 0) {
+            push_rows(layer, owner, perseus_arena_send_row(&layout, first),
+                perseus_arena_dispatch_row(&layout, layer.rank_index, first),
+                static_cast<uint64_t>(rows) * layout.row_stride, 0, 0, nullptr, 0);
+        }
+    }
+    // The operator signals when all have arrived here.
+    add_acq_rel_gpu(reinterpret_cast<uint32_t *>(rank.group_arrivals), 1);
 }
 
 /// All rows of `expert` are packed (or there are none): stores its word at a local peer, or pushes what the scheme asks
@@ -78,10 +170,11 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
         const uint64_t bytes = static_cast<uint64_t>(perseus_signal_rows(word)) * layout.row_stride;
         if (layer.is_local(owner)) {
             store_release_sys(reinterpret_cast<uint64_t *>(layer.rank(owner).signals) + index, word);
+        } else if (layer.layer->is_staged) {
+            arrive_at_peer(layer, owner);
         } else if (layer.layer->signaling == PERSEUS_DEVICE_COUPLED) {
             if (bytes == 0) {
-                ring_to(layer, owner).push_signal_block<Fence::system>(
-                    owner, {PERSEUS_REGION_SIGNAL, index * 8}, &word, 1, PERSEUS_FLAG_LAST_OF_GROUP);
+                push_words(layer, owner, index, &word, 1, PERSEUS_FLAG_LAST_OF_GROUP, false);
             } else {
                 push_rows(layer, owner, perseus_arena_send_row(&layout, first),
                     perseus_arena_dispatch_row(&layout, layer.rank_index, first), bytes, 0, index, &word, 1);
@@ -91,15 +184,20 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
                 push_rows(layer, owner, perseus_arena_send_row(&layout, first),
                     perseus_arena_dispatch_row(&layout, layer.rank_index, first), bytes, 0, 0, nullptr, 0);
             }
-            // The last transfer of the destination leads: its fence and signals come behind all of its puts.
-            uint32_t *unsent = reinterpret_cast<uint32_t *>(rank.unsent) + owner;
-            if (add_acq_rel_gpu(unsent, -1u) == 1) push_group_signals(layer, round, owner);
+            if (layer.layer->signaling == PERSEUS_DEVICE_PER_TRANSFERS) {
+                arrive_at_group(layer, round, expert);
+            } else {
+                // The last transfer of the destination leads: its fence and signals come behind all of its puts.
+                uint32_t *unsent = reinterpret_cast<uint32_t *>(rank.unsent) + owner;
+                if (add_acq_rel_gpu(unsent, -1u) == 1) push_group_signals(layer, round, owner);
+            }
         }
     }
     __syncwarp();
 }
 
-/// The results of a group are stored: words for local owners, puts with their words for the others. One thread.
+/// The results of a group are stored: words for local owners, puts with their words for the others (bulk: later). One
+/// thread.
 __device__ void send_results(
     const LayerView &layer, const Round &round, const perseus_device_group &group) {
     const perseus_device_rank &rank = layer.rank();
@@ -120,7 +218,7 @@ __device__ void send_results(
         if (layer.is_local(source)) {
             uint64_t *place = reinterpret_cast<uint64_t *>(layer.rank(source).signals) + index;
             for (uint32_t word = 0; word < count; ++word) store_release_sys(place + word, words[word]);
-        } else {
+        } else if (!layer.layer->is_staged) {
             push_rows(layer, source, perseus_arena_result_row(&layout, source, first),
                 perseus_arena_return_row(&layout, first), static_cast<uint64_t>(rows) * layout.row_stride,
                 PERSEUS_FLAG_COMBINE, index, words, count);
@@ -128,16 +226,22 @@ __device__ void send_results(
     }
 }
 
-/// Waits until all puts of the rank have completed. One thread, while credits are relayed.
-__device__ void wait_for_quiet(const LayerView &layer, const Round &round) {
+/// Waits until all puts of the rank have completed. One thread, while credits are relayed and nobody pushes.
+///
+/// - count: how many quiets of the launch this makes.
+__device__ void wait_for_quiet(const LayerView &layer, uint32_t count) {
     const perseus_device_rank &rank = layer.rank();
+    if (layer.layer->is_direct) {
+        SendQueue(rank).wait_until_idle();
+        return;
+    }
     for (uint32_t ring = 0; ring < rank.ring_count; ++ring) {
         if (!Ring(rank.rings[ring]).push_quiet(PERSEUS_DESTINATION_ALL, 0)) return;
     }
     for (uint32_t ring = 0; ring < rank.ring_count; ++ring) {
         const uint64_t *board =
             reinterpret_cast<const uint64_t *>(rank.boards + ring * PERSEUS_SHARED_WORD_STRIDE);
-        if (!wait_quiet(board, round.index + 1, layer.layer->cycle_limit, layer.error(),
+        if (!wait_quiet(board, count, layer.layer->cycle_limit, layer.error(),
                 layer.rank_index, ring)) return;
     }
 }

@@ -25,7 +25,9 @@ enum perseus_device_stage {
 /// How dispatch signals relate to puts (`LayerProgram.Signaling`).
 enum perseus_device_signaling {
     PERSEUS_DEVICE_COUPLED = 0,
-    PERSEUS_DEVICE_PER_DESTINATION = 1
+    PERSEUS_DEVICE_PER_DESTINATION = 1,
+    /// A group is `group_size` transfers that follow each other in being packed, whoever gets them.
+    PERSEUS_DEVICE_PER_TRANSFERS = 2
 };
 
 /// What a device task asks for.
@@ -145,6 +147,10 @@ typedef struct perseus_device_rank {
     /// [experts] rows still to pack; [ranks] experts of that rank still to send.
     uint64_t unpacked;
     uint64_t unsent;
+    /// [experts] transfers to other nodes, in the order in which they were packed.
+    uint64_t members;
+    /// [1 + experts] u32: how many of them arrived (staged: too), then how many of each group.
+    uint64_t group_arrivals;
     /// [blocks] words that the round brings back.
     uint64_t return_words;
     /// [rank_count x rows_per_source][intermediate] BF16; [tokens][shared intermediate] BF16; [tokens][hidden] BF16.
@@ -172,9 +178,11 @@ typedef struct perseus_device_rank {
     uint32_t group_capacity;
     uint32_t ring_count;
     uint32_t reserved;
+    /// Where the kernel posts itself the first one describes the send queue (perseus_direct.h): `slots` are its entries,
+    /// `retired` is its `completed` word.
     perseus_device_ring rings[PERSEUS_DEVICE_MAX_RINGS];
     perseus_device_nic nic;
-    uint32_t tail_padding[18];
+    uint32_t tail_padding[14];
 } perseus_device_rank;
 
 /// One launch: all ranks of this GPU.
@@ -200,11 +208,24 @@ typedef struct perseus_device_layer {
     /// Rounds that were used before: epochs go on.
     uint32_t first_round;
     uint32_t signaling;
+    /// Transfers of a group, at least one; with PERSEUS_DEVICE_PER_TRANSFERS.
+    uint32_t group_size;
     uint32_t coalesces_group;
     uint32_t pairs_sources;
     uint32_t stages;
     /// 1: all puts of a round have completed before the next one begins.
     uint32_t quiets_between_rounds;
+    /// 1: bulk transfers: one put for each peer, its completion, signals; nothing is multiplied before all rows are here,
+    /// and nothing returned before all are multiplied. `signaling` has no meaning then.
+    uint32_t is_staged;
+    /// 1: the kernel writes work requests into its NIC's send queue, no proxy is between.
+    uint32_t is_direct;
+    /// With `is_direct`. 1: a signal behind rows carries the fence flag.
+    uint32_t fences_signals;
+    /// With `is_direct`. 1: a completion covers earlier requests to its peer.
+    uint32_t completes_in_order;
+    /// With `is_direct`: signal words of one request, at most PERSEUS_DIRECT_INLINE_WORDS.
+    uint32_t inline_words;
     /// SM clock cycles after which a wait fails.
     uint64_t cycle_limit;
 } perseus_device_layer;
@@ -213,6 +234,9 @@ PERSEUS_STATIC_ASSERT(sizeof(perseus_device_task) == 16, "a device task is 16 by
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_group) == 64, "a group is one line");
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_copy) == 32, "a copy command is 32 bytes");
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_rank) % 64 == 0, "tensor maps stay aligned");
+PERSEUS_STATIC_ASSERT(
+    sizeof(perseus_device_layer) == 10 * 8 + sizeof(perseus_arena_layout) + 16 * 4,
+    "the launch's description has no holes");
 PERSEUS_ASSERT_OFFSET(perseus_device_rank, data, 512);
 
 #endif

@@ -35,7 +35,10 @@ enum perseus_wait_kind {
     /// In a worker of a megakernel: its next task. index: place in the queue.
     PERSEUS_WAIT_TASK = 8,
     /// At the start of a launch: its other blocks. expected: blocks; seen: blocks that have begun.
-    PERSEUS_WAIT_BLOCKS = 9
+    PERSEUS_WAIT_BLOCKS = 9,
+    /// Room in a send queue (perseus_direct.h). index: queue; expected: the least count of completed requests that admits
+    /// the request; seen: the count.
+    PERSEUS_WAIT_SEND_QUEUE = 10
 };
 
 /// States of a record.
