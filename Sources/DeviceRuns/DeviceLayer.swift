@@ -149,7 +149,9 @@ public final class DeviceLayer {
         var times = 0
     }
 
-    private var stream: CUDAStream
+    private let stream: CUDAStream
+    /// Made beforehand: nothing is created while the kernel runs.
+    private let abortStream: CUDAStream
 
     /// Allocates and fills everything; all bytes that a run must write are NaN before.
     ///
@@ -167,6 +169,7 @@ public final class DeviceLayer {
         rounds = geometry.roundCount * workload.layerCount
         try Self.requireSupported(setup)
         stream = try device.makeStream()
+        abortStream = try device.makeStream()
         layout = Self.plan(workload, rounds: rounds)
         arenas = try device.allocate(layout.arenaBytes * ranks)
         tables = try device.allocate(layout.tableBytes * ranks)
@@ -491,12 +494,11 @@ public final class DeviceLayer {
 
     /// Ends every wait of the kernel.
     private func giveUp() throws {
-        let other = try device.makeStream()
         let state = [UInt32(PERSEUS_ERROR_RECORDED.rawValue)]
         try state.withUnsafeBytes {
-            try descriptors.write(from: $0, at: errorOffset, on: other)
+            try descriptors.write(from: $0, at: errorOffset, on: abortStream)
         }
-        try other.synchronize()
+        try abortStream.synchronize()
     }
 
     private func readTimes(into result: inout DeviceLayerResult) {

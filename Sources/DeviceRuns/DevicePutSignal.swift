@@ -52,6 +52,8 @@ public final class DevicePutSignal {
     private let network: DeviceNetwork
     private let transport: TransportJob
     private let stream: CUDAStream
+    /// Made beforehand: nothing is created while the kernel runs.
+    private let abortStream: CUDAStream
     private var offsets = TableOffsets()
 
     /// Blocks that push, at most; the coordinator and the copy blocks come on top.
@@ -91,6 +93,7 @@ public final class DevicePutSignal {
                 UInt32(workload.mostPerDestination), UInt32(workload.mostPerDestination)))
         let ranks = workload.ranks
         stream = try device.makeStream()
+        abortStream = try device.makeStream()
         let arenaBytes = Int(layout.data_byte_count + 127) & ~127
         let signalBytes = Int(layout.signal_byte_count + 127) & ~127
         let (arenas, signals) = (
@@ -248,12 +251,11 @@ public final class DevicePutSignal {
 
     /// Ends every wait of the kernel.
     private func giveUp() throws {
-        let other = try device.makeStream()
         let state = [UInt32(PERSEUS_ERROR_RECORDED.rawValue)]
         try state.withUnsafeBytes {
-            try descriptors.write(from: $0, at: errorOffset, on: other)
+            try descriptors.write(from: $0, at: errorOffset, on: abortStream)
         }
-        try other.synchronize()
+        try abortStream.synchronize()
     }
 
     private func readTimes(into result: inout DevicePutSignalResult, warm: Int) {

@@ -26,7 +26,7 @@ public struct LayerKernelShape: Sendable, Equatable {
     /// asserts that it is enough.
     func sharedBytes(_ model: MoEModel) -> Int {
         let worker = stages * (2 * 64 + max(upColumns, downColumns)) * 128
-        let planner = (128 + 4) * 4 * model.expertCount
+        let planner = (12 + 4) * 4 * model.expertCount
         return max(worker, planner) + 2048
     }
 

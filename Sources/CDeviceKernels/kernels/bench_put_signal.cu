@@ -214,8 +214,8 @@ __device__ void run_rounds(const PutSignal &bench, CoordinatorMemory &memory) {
         } else if (warp >= kWarpgroupThreads / kWarpThreads) {
             watch_words(bench, round, memory);
         }
-        __syncthreads();
-        if (bench.view.error().is_set()) break;
+        // All threads must agree.
+        if (__syncthreads_or(bench.view.error().is_set())) break;
     }
 }
 

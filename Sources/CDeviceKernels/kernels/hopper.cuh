@@ -47,17 +47,29 @@ __device__ __forceinline__ void barrier_expect(uint64_t *barrier, uint32_t bytes
         : "memory");
 }
 
+__device__ __forceinline__ bool barrier_is_over(uint64_t *barrier, uint32_t parity) {
+    uint32_t is_over;
+    asm volatile(
+        "{\n.reg .pred over;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 over, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, over;\n}\n"
+        : "=r"(is_over)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+    return is_over != 0;
+}
+
+/// Longest wait inside a block. What is waited for is this block's own work or a copy that hardware always ends; a wait
+/// this long is a broken kernel, which traps rather than hangs.
+constexpr uint64_t kBlockWaitNanoseconds = 300ull * 1000 * 1000 * 1000;
+
 /// Waits for the end of the phase with the given parity.
 __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity) {
-    asm volatile(
-        "{\n.reg .pred done;\n"
-        "again:\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-        "@done bra finished;\n"
-        "bra again;\n"
-        "finished:\n}\n" ::"r"(shared_address(barrier)),
-        "r"(parity)
-        : "memory");
+    if (barrier_is_over(barrier, parity)) return;
+    const uint64_t begin = global_nanoseconds();
+    while (!barrier_is_over(barrier, parity)) {
+        if (global_nanoseconds() - begin > kBlockWaitNanoseconds) __trap();
+    }
 }
 
 /// A barrier of `threads` threads of the block, beside `__syncthreads`; ids 1 to 15.

@@ -9,12 +9,14 @@
 
 namespace perseus {
 
-/// Threads of the operator block that sort; each has a counter for each expert in shared memory.
-constexpr int kPlanThreads = 128;
+/// Warps of the operator block, which sorts; each has a counter for each expert in shared memory.
+constexpr int kPlanWarps = PERSEUS_DEVICE_THREADS / kWarpThreads;
 /// The warpgroups that multiply, pack and combine.
 constexpr int kWorkThreads = 2 * kWarpgroupThreads;
 /// Tokens of one combine task.
 constexpr uint32_t kCombineTokens = 16;
+/// Most groups of a batch; a lane of a warp sets each.
+constexpr uint32_t kBatchGroups = 16;
 /// Most words that a leader sends in one block.
 constexpr uint32_t kSignalsAtOnce = 32;
 

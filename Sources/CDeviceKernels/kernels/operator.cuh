@@ -20,7 +20,7 @@ struct WaitingSegment {
 /// The operator's part of shared memory.
 struct OperatorMemory {
     /// `plan_round` counts here; later free for others.
-    uint32_t counts[kPlanThreads * Shape::kExperts];
+    uint32_t counts[kPlanWarps * Shape::kExperts];
     WaitingSegment waiting[Shape::kExperts];
     /// [local expert] sources whose word was seen in this round.
     uint32_t words_seen[Shape::kExperts];
@@ -31,20 +31,17 @@ struct OperatorMemory {
     uint32_t next_group;
 };
 
-/// Appends the tasks of one multiplication over groups `first ..< first + count`: all tiles of a group, then the next.
-/// One warp, all lanes.
+/// Appends the tasks of one multiplication over groups `first ..< first + count`: a tile of columns for all groups, then
+/// the next tile, so that its weights are read from memory once. One warp, all lanes.
 __device__ __forceinline__ void append_tiles(const TaskQueue &queue, uint32_t type, uint32_t expert,
     uint32_t first, uint32_t count, uint32_t tiles) {
     const uint32_t lane = threadIdx.x % kWarpThreads;
     const uint32_t total = count * tiles;
-    uint32_t position = 0;
-    if (lane == 0) {
-        __threadfence();
-        position = queue.reserve(total);
-    }
+    __threadfence();
+    uint32_t position = lane == 0 ? queue.reserve(total) : 0;
     position = __shfl_sync(0xFFFFFFFF, position, 0);
     for (uint32_t index = lane; index < total; index += kWarpThreads) {
-        queue.publish(position + index, type, expert, index % tiles, first + index / tiles);
+        queue.publish(position + index, type, expert, index / count, first + index % count);
     }
     __syncwarp();
 }
@@ -80,30 +77,56 @@ struct Scheduler {
         group.down_done = 0;
     }
 
+    /// Appends the first multiplication of groups that were set, in batches.
+    __device__ void append_batches(
+        uint32_t type, uint32_t expert, uint32_t first, uint32_t count, uint32_t tiles) const {
+        const uint32_t lane = threadIdx.x % kWarpThreads;
+        for (uint32_t begin = 0; begin < count; begin += kBatchGroups) {
+            const uint32_t size = min(count - begin, kBatchGroups);
+            if (lane < size) {
+                groups()[first + begin + lane].batch_first = first + begin;
+                groups()[first + begin + lane].batch_count = size;
+            }
+            __syncwarp();
+            append_tiles(queue, type, expert, first + begin, size, tiles);
+        }
+    }
+
     /// Pack tasks of all transfers in sending order; transfers without rows are sent at once.
     __device__ void append_packs() {
         const perseus_device_rank &rank = layer.rank();
         const uint32_t lane = threadIdx.x % kWarpThreads;
         const uint32_t *order = reinterpret_cast<const uint32_t *>(rank.order);
         const uint32_t *first_row = reinterpret_cast<const uint32_t *>(rank.first_row);
-        for (int index = 0; index < Shape::kExperts; ++index) {
-            const uint32_t expert = order[index];
+        // 32 transfers at a time, so that their places cost one addition to the tail.
+        for (int base = 0; base < Shape::kExperts; base += kWarpThreads) {
+            const int members = min(kWarpThreads, Shape::kExperts - base);
+            const uint32_t expert = static_cast<int>(lane) < members ? order[base + lane] : 0;
             const uint32_t first = first_row[expert];
-            const uint32_t rows = first_row[expert + 1] - first;
-            if (rows == 0) {
-                send_transfer(layer, round, expert);
-                continue;
-            }
+            const uint32_t rows = static_cast<int>(lane) < members ? first_row[expert + 1] - first : 0;
             const uint32_t chunks = (rows + PERSEUS_DEVICE_SEGMENT_ROWS - 1) / PERSEUS_DEVICE_SEGMENT_ROWS;
-            uint32_t position = lane == 0 ? queue.reserve(chunks) : 0;
-            position = __shfl_sync(0xFFFFFFFF, position, 0);
-            for (uint32_t chunk = lane; chunk < chunks; chunk += kWarpThreads) {
-                const uint32_t begin = chunk * PERSEUS_DEVICE_SEGMENT_ROWS;
-                queue.publish(position + chunk, PERSEUS_DEVICE_TASK_PACK, expert, first + begin,
-                    min(rows - begin, static_cast<uint32_t>(PERSEUS_DEVICE_SEGMENT_ROWS)));
+            uint32_t sum = chunks;
+            for (uint32_t step = 1; step < kWarpThreads; step *= 2) {
+                const uint32_t other = __shfl_up_sync(0xFFFFFFFF, sum, step);
+                if (lane >= step) sum += other;
+            }
+            uint32_t position = lane == kWarpThreads - 1 ? queue.reserve(sum) : 0;
+            position = __shfl_sync(0xFFFFFFFF, position, kWarpThreads - 1) + sum - chunks;
+            for (int member = 0; member < members; ++member) {
+                const uint32_t its_expert = __shfl_sync(0xFFFFFFFF, expert, member);
+                const uint32_t its_first = __shfl_sync(0xFFFFFFFF, first, member);
+                const uint32_t its_rows = __shfl_sync(0xFFFFFFFF, rows, member);
+                const uint32_t its_place = __shfl_sync(0xFFFFFFFF, position, member);
+                if (its_rows == 0) send_transfer(layer, round, its_expert);
+                for (uint32_t begin = lane * PERSEUS_DEVICE_SEGMENT_ROWS; begin < its_rows;
+                     begin += kWarpThreads * PERSEUS_DEVICE_SEGMENT_ROWS) {
+                    queue.publish(its_place + begin / PERSEUS_DEVICE_SEGMENT_ROWS,
+                        PERSEUS_DEVICE_TASK_PACK, its_expert, its_first + begin,
+                        min(its_rows - begin, static_cast<uint32_t>(PERSEUS_DEVICE_SEGMENT_ROWS)));
+                }
+                __syncwarp();
             }
         }
-        __syncwarp();
     }
 
     /// The shared expert's groups: pairs of token segments. They need nothing but the tokens.
@@ -118,7 +141,7 @@ struct Scheduler {
                 set_group(first + group, 0, token_segment(2 * group), token_segment(2 * group + 1));
             }
             __syncwarp();
-            append_tiles(queue, PERSEUS_DEVICE_TASK_SHARED_UP, 0, first, count, Shape::kSharedUpTiles);
+            append_batches(PERSEUS_DEVICE_TASK_SHARED_UP, 0, first, count, Shape::kSharedUpTiles);
         }
     }
 
@@ -206,7 +229,7 @@ struct Scheduler {
         }
         groups_made += count;
         __syncwarp();
-        if (count > 0) append_tiles(queue, PERSEUS_DEVICE_TASK_UP, expert, first, count, Shape::kUpTiles);
+        append_batches(PERSEUS_DEVICE_TASK_UP, expert, first, count, Shape::kUpTiles);
     }
 
     /// Without packing, for measurements on one rank: all rows of the plan are taken as arrived.
@@ -230,7 +253,7 @@ struct Scheduler {
                 memory.waiting[expert] = WaitingSegment{0, 0, 0};
             }
             __syncwarp();
-            append_tiles(queue, PERSEUS_DEVICE_TASK_UP, expert, groups_made, 1, Shape::kUpTiles);
+            append_batches(PERSEUS_DEVICE_TASK_UP, expert, groups_made, 1, Shape::kUpTiles);
             groups_made += 1;
             return;
         }
@@ -283,26 +306,29 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
             for (uint32_t base = 0; base < total; base += kWarpThreads) {
                 if (scheduler.look_for_words(base, seen)) has_worked = true;
             }
-            if (!has_worked && scheduler.queue.is_dry()) scheduler.release_waiting();
+            if (!has_worked && uniform(scheduler.queue.is_dry())) scheduler.release_waiting();
         }
+        // One lane looks and tells the others: what they decide on must be the same.
         const bool all_here = scheduler.words_left == 0;
-        const uint32_t groups_done = load_acquire_gpu(counter(rank, kExpertGroupsDone));
+        const uint32_t groups_done = uniform(load_acquire_gpu(counter(rank, kExpertGroupsDone)));
         if (all_here && !is_multiplied && groups_done == scheduler.groups_made) {
             is_multiplied = true;
             if (lane == 0) times->multiplied = global_nanoseconds();
         }
-        if (!has_combines && *static_cast<volatile uint32_t *>(&memory.watchers_done) == kWorkThreads
-            && load_acquire_gpu(counter(rank, kSharedGroupsDone)) == scheduler.shared_group_count()) {
+        const uint32_t watchers = uniform(*static_cast<volatile uint32_t *>(&memory.watchers_done));
+        const uint32_t shared_done = uniform(load_acquire_gpu(counter(rank, kSharedGroupsDone)));
+        if (!has_combines && watchers == kWorkThreads
+            && (shared_done == scheduler.shared_group_count()
+                || !layer.has_stage(PERSEUS_DEVICE_STAGE_PACK))) {
             has_combines = true;
             has_worked = true;
             if (layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE)) scheduler.append_combines();
         }
-        const uint32_t combined = load_acquire_gpu(counter(rank, kTokensCombined));
-        const bool is_over = is_multiplied && has_combines
-            && (combined == round.tokens || !layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE));
-        if (__any_sync(0xFFFFFFFF, is_over)) break;
+        const uint32_t combined = uniform(load_acquire_gpu(counter(rank, kTokensCombined)));
+        if (is_multiplied && has_combines
+            && (combined == round.tokens || !layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE))) break;
         if (has_worked) patience = layer.patience();
-        if (!patience.is_left()) {
+        if (!uniform(patience.is_left())) {
             if (lane == 0) {
                 layer.error().fail(PERSEUS_WAIT_ROUND, layer.rank_index, round.index,
                     static_cast<uint64_t>(scheduler.words_left) << 32 | scheduler.groups_made,
@@ -367,8 +393,8 @@ __device__ void operate(const LayerView &layer, OperatorMemory &memory) {
         } else if (warp >= kWarpgroupThreads / kWarpThreads) {
             watch_returns(layer, round, memory);
         }
-        __syncthreads();
-        if (layer.error().is_set()) break;
+        // All threads must agree.
+        if (__syncthreads_or(layer.error().is_set())) break;
     }
     // Every worker block takes one stop.
     if (warp == 0) {

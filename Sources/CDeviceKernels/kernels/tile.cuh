@@ -82,7 +82,8 @@ __device__ __forceinline__ void load_tile(
 template <int N>
 __device__ __forceinline__ void multiply_tile(float (&sums)[N / 2], const TileStages &stages,
     StageCursor &cursor, int segment, bool has_rows, int depth_tiles) {
-    const bool is_elected = threadIdx.x % kWarpgroupThreads == 0;
+    // Each warp gives a stage back for itself: the warps of a warpgroup do not wait for each other.
+    const bool is_elected = threadIdx.x % kWarpThreads == 0;
     if (!has_rows) {
         for (int tile = 0; tile < depth_tiles; ++tile) {
             barrier_wait(&stages.full[cursor.stage], cursor.parity);

@@ -66,6 +66,8 @@ __device__ void fetch_tasks(const LayerView &layer, WorkerMemory &memory) {
                 next.group.rows[segment] = group.rows[segment];
             }
             next.group.expert = group.expert;
+            next.group.batch_first = group.batch_first;
+            next.group.batch_count = group.batch_count;
         }
         next.round = load_acquire_gpu(round);
         barrier_arrive(&memory.task_full[slot]);
@@ -207,19 +209,24 @@ __device__ void finish_tile(const LayerView &layer, const BlockTask &work) {
     const perseus_device_rank &rank = layer.rank();
     const uint32_t type = type_of(work.task);
     const uint32_t lane = threadIdx.x % kWarpThreads;
-    perseus_device_group &group =
-        reinterpret_cast<perseus_device_group *>(rank.groups)[work.task.group];
-    const uint32_t tiles = type == PERSEUS_DEVICE_TASK_UP ? Shape::kUpTiles
-        : type == PERSEUS_DEVICE_TASK_SHARED_UP ? Shape::kSharedUpTiles : Shape::kDownTiles;
+    perseus_device_group *groups = reinterpret_cast<perseus_device_group *>(rank.groups);
+    const uint32_t count = work.group.batch_count;
     uint32_t is_last = 0;
     if (lane == 0) {
-        is_last = add_acq_rel_gpu(is_up(type) ? &group.up_done : &group.down_done, 1) == tiles - 1;
+        if (is_up(type)) {
+            const uint32_t tiles =
+                type == PERSEUS_DEVICE_TASK_UP ? Shape::kUpTiles : Shape::kSharedUpTiles;
+            is_last = add_acq_rel_gpu(&groups[work.group.batch_first].up_done, 1) == count * tiles - 1;
+        } else {
+            is_last =
+                add_acq_rel_gpu(&groups[work.task.group].down_done, 1) == Shape::kDownTiles - 1;
+        }
     }
     if (__shfl_sync(0xFFFFFFFF, is_last, 0) == 0) return;
     if (is_up(type)) {
         append_tiles(TaskQueue(rank),
             type == PERSEUS_DEVICE_TASK_UP ? PERSEUS_DEVICE_TASK_DOWN : PERSEUS_DEVICE_TASK_SHARED_DOWN,
-            expert_of(work.task), work.task.group, 1, Shape::kDownTiles);
+            expert_of(work.task), work.group.batch_first, count, Shape::kDownTiles);
     } else if (lane == 0) {
         if (type == PERSEUS_DEVICE_TASK_DOWN) {
             if (layer.has_stage(PERSEUS_DEVICE_STAGE_COMBINE)) {
@@ -282,7 +289,7 @@ __device__ void work(const LayerView &layer, uint8_t *shared) {
         }
         for (int stage = 0; stage < TileStages::kCount; ++stage) {
             barrier_init(&stages.full[stage], 1);
-            barrier_init(&stages.empty[stage], 2);  // one thread of each multiplying warpgroup
+            barrier_init(&stages.empty[stage], kWorkWarps);
         }
         barrier_init_fence();
     }

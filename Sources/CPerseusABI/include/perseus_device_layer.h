@@ -64,11 +64,14 @@ typedef struct perseus_device_group {
     /// 0 where there is no second segment.
     uint32_t rows[2];
     uint32_t expert;
-    uint32_t reserved;
-    /// Tiles that are done (atomic).
+    /// Groups that are multiplied tile by tile together, so that they share weights in the cache: the first one, and how
+    /// many. Their second multiplication begins when the first one of all is done.
+    uint32_t batch_first;
+    uint32_t batch_count;
+    /// Tiles that are done (atomic): of the whole batch, in its first group; and of this group.
     uint32_t up_done;
     uint32_t down_done;
-    uint32_t padding[6];
+    uint32_t padding[5];
 } perseus_device_group;
 
 /// One command to the copy blocks that stand for a NIC: two halves of 16 bytes, each with the lap tag.
