@@ -114,8 +114,8 @@ let package = Package(
         swiftTarget(
             "Experiments",
             [
-                "CPerseusShims", "PerseusBenchmarks", "PerseusRunners", "PerseusMegakernel",
-                "PerseusProxy",
+                "CPerseusShims", "PerseusBenchmarks", "PerseusDevice", "PerseusDeviceRuns",
+                "PerseusRunners", "PerseusMegakernel", "PerseusProxy",
                 "PerseusSoftNIC",
                 "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
             ]),

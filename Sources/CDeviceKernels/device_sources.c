@@ -44,6 +44,9 @@ static const perseus_device_source sources[] = {
     FILE_BEGIN("perseus_device_layer.h")
     #embed "../CPerseusABI/include/perseus_device_layer.h"
     FILE_END
+    FILE_BEGIN("perseus_put_signal_args.h")
+    #embed "../CPerseusABI/include/perseus_put_signal_args.h"
+    FILE_END
     // Kernels.
     FILE_BEGIN("perseus_probe.cu")
     #embed "kernels/perseus_probe.cu"
@@ -98,6 +101,9 @@ static const perseus_device_source sources[] = {
     FILE_END
     FILE_BEGIN("megakernel.cu")
     #embed "kernels/megakernel.cu"
+    FILE_END
+    FILE_BEGIN("bench_put_signal.cu")
+    #embed "kernels/bench_put_signal.cu"
     FILE_END
     {NULL, NULL},
 };

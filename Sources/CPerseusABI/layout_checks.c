@@ -5,6 +5,7 @@
 #include "perseus_device_args.h"
 #include "perseus_device_layer.h"
 #include "perseus_direct.h"
+#include "perseus_put_signal_args.h"
 #include "perseus_error_record.h"
 #include "perseus_ring.h"
 #include "perseus_signal.h"

@@ -42,5 +42,6 @@ public enum DeviceKernelRegistry {
         DeviceProgram(source: "perseus_probe.cu"),
         DeviceProgram(source: "bench_ring.cu"),
         DeviceProgram(source: "example_put_signal.cu"),
+        DeviceProgram(source: "bench_put_signal.cu"),
     ]
 }

@@ -44,7 +44,9 @@ public struct DeviceGrid: Sendable, Equatable {
     public var copyBlocksPerRank: Int
 
     /// All multiprocessors, one block on each.
-    public init(device: CUDADevice, geometry: LayerGeometry, copyBlocks: Int = 2) throws(PerseusError) {
+    public init(device: CUDADevice, geometry: LayerGeometry, copyBlocks: Int = 2)
+        throws(PerseusError)
+    {
         let ranks = geometry.rankCount
         let hasRemotes = (0..<ranks).contains { geometry.remoteRanks(of: $0) > 0 }
         copyBlocksPerRank = hasRemotes ? copyBlocks : 0
@@ -114,18 +116,9 @@ public final class DeviceLayer {
     private let descriptors: DeviceBuffer
     private let host: MappedBuffer
     private var layout = Layout()
-    private let copies: UnsafeMutablePointer<CopyQueue>
+    private let network: DeviceNetwork
     private let transport: TransportJob
     private let kernelRanks: [DeviceRank]
-
-    /// Slots of a command ring.
-    private static let ringCapacity = 4096
-
-    /// log2 of the entries of the send queue that a rank fills itself: as many as the NIC's queue pairs hold.
-    private static func sendQueueLog2(_ plan: TransportPlan) -> Int {
-        let requests = plan.nic.queueDepth * plan.queueCount
-        return Int.bitWidth - 1 - max(64, min(4096, requests)).leadingZeroBitCount
-    }
 
     /// Where a rank's parts lie; offsets are the same for every rank, within that rank's share of a buffer.
     private struct Layout {
@@ -152,18 +145,10 @@ public final class DeviceLayer {
         var groups = 0
         var counters = 0
         var roundTokens = 0
-        var ringWords = 0
-        var relay = 0
         var queueLog2 = 0
         var groupCapacity = 0
         var hostBytes = 0
-        var rings = 0
         var times = 0
-        var copyQueue = 0
-        var copyDone = 0
-        var boards = 0
-        var sendQueue = 0
-        var completed = 0
     }
 
     private let stream: CUDAStream
@@ -187,9 +172,7 @@ public final class DeviceLayer {
         try Self.requireSupported(setup)
         stream = try device.makeStream()
         abortStream = try device.makeStream()
-        layout = Self.plan(
-            workload, rounds: rounds, threads: setup.transport.proxyThreads,
-            sendQueueLog2: Self.sendQueueLog2(setup.transport))
+        layout = Self.plan(workload, rounds: rounds)
         arenas = try device.allocate(layout.arenaBytes * ranks)
         tables = try device.allocate(layout.tableBytes * ranks)
         let tokens = max(1, geometry.tokensPerRank.reduce(0, +))
@@ -198,42 +181,11 @@ public final class DeviceLayer {
         outputs = try device.allocate(tokens * geometry.model.hidden * 4)
         descriptors = try device.allocate(MemoryLayout<perseus_device_rank>.stride * ranks + 256)
         host = try device.allocateMapped(layout.hostBytes * ranks)
-        copies = .allocate(capacity: ranks)
-        let (hostBase, layout, threads) = (host.pointer, layout, setup.transport.proxyThreads)
-        for rank in 0..<ranks {
-            let base = hostBase + rank * layout.hostBytes
-            (copies + rank).initialize(
-                to: CopyQueue(
-                    commands: (base + layout.copyQueue).assumingMemoryBound(
-                        to: perseus_device_copy.self),
-                    done: (base + layout.copyDone).assumingMemoryBound(to: UInt64.self)))
-        }
-        var plan = setup.transport
-        plan.posting = PostingCosts()
-        plan.faults = faults
-        // What the copy blocks take from command to placement is part of the wire's latency.
-        plan.nic.latencyNanoseconds -= min(plan.nic.latencyNanoseconds, Self.copyNanoseconds)
-        plan.device = DevicePorts(
-            rings: (0..<ranks).map { rank in
-                (0..<threads).map { thread in
-                    hostBase + rank * layout.hostBytes + layout.rings
-                        + thread * CommandRing.byteCount(capacity: Self.ringCapacity)
-                }
-            }, ringCapacity: Self.ringCapacity,
-            boards: (0..<ranks).map { rank in
-                (0..<threads).map { thread in
-                    (hostBase + rank * layout.hostBytes + layout.boards
-                        + thread * Int(PERSEUS_SHARED_WORD_STRIDE)).assumingMemoryBound(
-                            to: UInt64.self)
-                }
-            }, copies: copies,
-            sendQueues: (0..<ranks).map { rank in
-                let base = hostBase + rank * layout.hostBytes
-                return SendQueueMemory(
-                    entries: (base + layout.sendQueue).assumingMemoryBound(to: UInt64.self),
-                    capacityLog2: Self.sendQueueLog2(plan),
-                    completed: (base + layout.completed).assumingMemoryBound(to: UInt64.self))
-            })
+        network = try DeviceNetwork(
+            device, ranks: ranks, threads: setup.transport.proxyThreads,
+            sendQueueLog2: setup.scheme.path == .gpuDirect
+                ? DeviceNetwork.sendQueueLog2(setup.transport) : nil)
+        let (hostBase, layout) = (host.pointer, layout)
         let memory = (0..<ranks).map { [arenas, tables] rank in
             RankMemory(
                 data: UnsafeMutableRawPointer(
@@ -244,7 +196,8 @@ public final class DeviceLayer {
                 shadow: nil, layout: workload.geometry.layout)
         }
         transport = TransportJob(
-            plan: plan, memory: memory, remoteRanks: workload.geometry.remoteRanks(of:))
+            plan: network.plan(setup.transport, faults: faults), memory: memory,
+            remoteRanks: workload.geometry.remoteRanks(of:))
         kernelRanks = (0..<ranks).map { [rounds] rank in
             let times = hostBase + rank * layout.hostBytes + layout.times
             let last = times + (rounds - 1) * MemoryLayout<perseus_device_round_times>.stride
@@ -255,11 +208,6 @@ public final class DeviceLayer {
         }
         try fill()
     }
-
-    deinit { copies.deallocate() }
-
-    /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
-    private static var copyNanoseconds: UInt64 { 4000 }
 
     /// Refuses what the megakernel does not do: signals that a receiver's CPU publishes or that are added, and waits between
     /// requests that the kernel posts itself.
@@ -276,11 +224,13 @@ public final class DeviceLayer {
                 "ordering \(setup.ordering.rawValue) is not there on a device, where a kernel that posts"
                     + " itself waits for no completion between requests")
         }
+        let (threads, most) = (setup.transport.proxyThreads, Int(PERSEUS_DEVICE_MAX_RINGS))
+        if threads > most {
+            throw refuse("--proxy-threads \(threads): a kernel knows at most \(most) rings")
+        }
     }
 
-    private static func plan(
-        _ workload: DeviceWorkload, rounds: Int, threads: Int, sendQueueLog2: Int
-    ) -> Layout {
+    private static func plan(_ workload: DeviceWorkload, rounds: Int) -> Layout {
         let geometry = workload.geometry
         let model = geometry.model
         let ranks = geometry.rankCount
@@ -303,9 +253,11 @@ public final class DeviceLayer {
         layout.groupCapacity = segments + sharedGroups
         let shape = workload.weights.shape
         func tiles(_ columns: Int, _ width: Int) -> Int { (columns + width - 1) / width }
-        let perGroup = tiles(2 * model.intermediate, shape.upColumns) + tiles(model.hidden, shape.downColumns)
+        let perGroup =
+            tiles(2 * model.intermediate, shape.upColumns) + tiles(model.hidden, shape.downColumns)
         let perShared =
-            tiles(2 * model.sharedIntermediate, shape.upColumns) + tiles(model.hidden, shape.downColumns)
+            tiles(2 * model.sharedIntermediate, shape.upColumns)
+            + tiles(model.hidden, shape.downColumns)
         let tasks =
             rows / 64 + model.expertCount + segments * perGroup + sharedGroups * perShared
             + tokens / 16 + 256
@@ -328,26 +280,17 @@ public final class DeviceLayer {
         layout.groups = table.add(layout.groupCapacity * MemoryLayout<perseus_device_group>.stride)
         layout.counters = table.add(4 * Int(PERSEUS_SHARED_WORD_STRIDE))
         layout.roundTokens = table.add(rounds * 8)
-        layout.ringWords = table.add(threads * 2 * Int(PERSEUS_SHARED_WORD_STRIDE))
-        layout.relay = table.add(2048)
         layout.tableBytes = table.byteCount
 
         var host = DeviceMemoryPlan()
-        layout.rings = host.add(threads * CommandRing.byteCount(capacity: ringCapacity))
         layout.times = host.add(rounds * MemoryLayout<perseus_device_round_times>.stride)
-        layout.copyQueue = host.add(
-            Int(PERSEUS_DEVICE_COPY_CAPACITY) * MemoryLayout<perseus_device_copy>.stride)
-        layout.copyDone = host.add(8)
-        layout.boards = host.add(threads * Int(PERSEUS_SHARED_WORD_STRIDE))
-        layout.sendQueue = host.add(Int(PERSEUS_DIRECT_ENTRY_BYTES) << sendQueueLog2)
-        layout.completed = host.add(8)
         layout.hostBytes = host.byteCount
         return layout
     }
 
     /// Bytes of device memory that a geometry takes beside the weights.
     public static func byteCount(_ workload: DeviceWorkload) -> Int {
-        let layout = plan(workload, rounds: 1, threads: 1, sendQueueLog2: 0)
+        let layout = plan(workload, rounds: 1)
         let tokens = workload.geometry.tokensPerRank.reduce(0, +)
         return (layout.arenaBytes + layout.tableBytes) * workload.geometry.rankCount
             + tokens * workload.geometry.model.hidden * 6
@@ -373,7 +316,8 @@ public final class DeviceLayer {
         let tokens = geometry.tokensPerRank.reduce(0, +)
         if tokens > 0 {
             try states.write(
-                from: UnsafeRawBufferPointer(start: workload.hidden, count: tokens * model.hidden * 2))
+                from: UnsafeRawBufferPointer(
+                    start: workload.hidden, count: tokens * model.hidden * 2))
         }
         var firstToken = 0
         var list: [perseus_device_rank] = []
@@ -424,7 +368,9 @@ public final class DeviceLayer {
                 : try map(hidden, count, model.hidden),
         ]
         withUnsafeMutableBytes(of: &result) { bytes in
-            maps.withUnsafeBytes { bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[0..<512])) }
+            maps.withUnsafeBytes {
+                bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[0..<512]))
+            }
         }
         result.data = arena(rank, layout.data)
         result.signals = table(rank, layout.signals)
@@ -450,7 +396,6 @@ public final class DeviceLayer {
         result.counters = table(rank, layout.counters)
         result.times = mapped(rank, layout.times)
         result.round_tokens = table(rank, layout.roundTokens)
-        result.boards = mapped(rank, layout.boards)
         let experts = geometry.placement.range(of: rank)
         result.first_expert = UInt32(experts.lowerBound)
         result.expert_count = UInt32(experts.count)
@@ -459,42 +404,10 @@ public final class DeviceLayer {
         result.local_count = UInt32(locals.count)
         result.queue_log2 = UInt32(layout.queueLog2)
         result.group_capacity = UInt32(layout.groupCapacity)
-        result.ring_count = UInt32(transport.proxyThreads)
-        withUnsafeMutableBytes(of: &result.rings) { bytes in
-            let rings = bytes.bindMemory(to: perseus_device_ring.self)
-            for thread in 0..<transport.proxyThreads { rings[thread] = ring(rank, thread) }
-            if setup.scheme.path == .gpuDirect { rings[0] = sendQueue(rank) }
-        }
-        result.nic = perseus_device_nic(
-            queue: mapped(rank, layout.copyQueue), done: mapped(rank, layout.copyDone),
-            relay: table(rank, layout.relay), reserved: 0)
+        network.describe(
+            rank, in: &result, error: descriptors.address + UInt64(errorOffset),
+            cycleLimit: cycleLimit)
         return result
-    }
-
-    private func ring(_ rank: Int, _ thread: Int) -> perseus_device_ring {
-        let header = mapped(
-            rank, layout.rings + thread * CommandRing.byteCount(capacity: Self.ringCapacity))
-        let words = table(rank, layout.ringWords + thread * 2 * Int(PERSEUS_SHARED_WORD_STRIDE))
-        var ring = perseus_device_ring()
-        ring.slots = header + UInt64(MemoryLayout<perseus_ring_header>.size)
-        ring.retired = header + UInt64(MemoryLayout<perseus_ring_header>.offset(of: \.retired)!)
-        ring.claimed = words
-        ring.credit = words + UInt64(PERSEUS_SHARED_WORD_STRIDE)
-        ring.error = descriptors.address + UInt64(errorOffset)
-        ring.cycle_limit = cycleLimit
-        ring.capacity_log2 = UInt32(Self.ringCapacity.trailingZeroBitCount)
-        ring.index = UInt32(thread)
-        ring.rank = UInt32(rank)
-        return ring
-    }
-
-    /// The send queue, described as a ring; its words in device memory are those that a ring would have.
-    private func sendQueue(_ rank: Int) -> perseus_device_ring {
-        var queue = ring(rank, 0)
-        queue.slots = mapped(rank, layout.sendQueue)
-        queue.retired = mapped(rank, layout.completed)
-        queue.capacity_log2 = UInt32(Self.sendQueueLog2(setup.transport))
-        return queue
     }
 
     /// The deadline in cycles of the fastest clock that a Hopper GPU runs at.
@@ -549,19 +462,12 @@ public final class DeviceLayer {
         result.failure = outcome.failure
         if outcome.failure != nil { try giveUp() }
         if grid.copyBlocksPerRank > 0 {
-            for rank in 0..<ranks { copies[rank].stop() }
+            network.stop(0..<ranks)
         }
         try stream.synchronize()
         let record = try descriptors.read(
             perseus_error_record.self, count: 1, at: errorOffset)[0]
-        if record.wait_kind != 0 {
-            let line = Self.describe(record)
-            if result.failure == nil {
-                result.failure = RunFailure(at: 0, cause: "the layer did not finish", lines: [line])
-            } else {
-                result.failure?.lines.append(line)
-            }
-        }
+        RunFailure.add(record, to: &result.failure, cause: "the layer did not finish")
         if result.failure == nil { readTimes(into: &result) }
         return result
     }
@@ -644,21 +550,5 @@ public final class DeviceLayer {
     public func readOutput() throws -> [Float] {
         let count = geometry.tokensPerRank.reduce(0, +) * geometry.model.hidden
         return count > 0 ? try outputs.read(Float.self, count: count) : []
-    }
-
-    private static func describe(_ record: perseus_error_record) -> String {
-        let names: [UInt32: String] = [
-            PERSEUS_WAIT_RING_CREDIT.rawValue: "room in a command ring",
-            PERSEUS_WAIT_RING_RETIRED.rawValue: "the proxy to copy a command out",
-            PERSEUS_WAIT_SIGNAL.rawValue: "a signal word",
-            PERSEUS_WAIT_QUIET.rawValue: "the completion of its puts",
-            PERSEUS_WAIT_SEND_QUEUE.rawValue: "room in the send queue",
-            PERSEUS_WAIT_ROUND.rawValue: "the end of a round",
-            PERSEUS_WAIT_TASK.rawValue: "a task",
-            PERSEUS_WAIT_BLOCKS.rawValue: "all blocks to begin",
-        ]
-        return "rank \(record.rank): waited for \(names[record.wait_kind] ?? "wait \(record.wait_kind)")"
-            + " (index \(record.index), expected \(record.expected), seen \(record.seen)),"
-            + " block \(record.block), \(record.cycles) cycles"
     }
 }

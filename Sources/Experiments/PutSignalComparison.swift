@@ -10,7 +10,8 @@ public struct PutSignalResult: Codable, Equatable, Sendable {
     /// `put-only`, or a scheme.
     public var scheme: String
     public var ordering: String
-    /// `virtual` is modelled; `real` is measured, with a soft NIC that takes as long as the profile says.
+    /// `virtual` is modelled; `real` is measured, with a soft NIC that takes as long as the profile says; `device` is
+    /// measured too, with the sender's blocks and all bytes on a GPU.
     public var clock: String
     public var profile: String
     public var nodes: Int
@@ -31,6 +32,8 @@ public struct PutSignalResult: Codable, Equatable, Sendable {
     public var drains: Int
     public var doorbells: Int
     public var drainNanoseconds: Int
+    /// On a device: from the first push until the sender knew that everything had completed.
+    public var completionNanoseconds: Double?
 }
 
 /// What to compare.

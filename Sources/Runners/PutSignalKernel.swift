@@ -7,17 +7,17 @@ import PerseusMemory
 import PerseusPrimitives
 
 /// The transfers of one rank: destinations in the order in which they are pushed.
-struct TransferList: Sendable {
+package struct TransferList: Sendable {
     /// [transfer]
-    let destinations: [Int]
+    package let destinations: [Int]
     /// [transfer]: the transfer's number among those of the same destination.
-    let ordinals: [Int]
+    package let ordinals: [Int]
     /// [rank]: transfers to it.
-    let counts: [Int]
+    package let counts: [Int]
 
     /// Spreads `count` transfers of `rank` evenly over the destinations of other nodes, in a random order, which
     /// stands for the arrival order of a kernel's CTAs.
-    init(
+    package init(
         rank: Int, ranks: Int, ranksPerNode: Int, count: Int, isDestinationMajor: Bool, seed: UInt64
     ) {
         let remote = (0..<ranks).filter { $0 / ranksPerNode != rank / ranksPerNode }

@@ -47,7 +47,7 @@ public struct PutSignalWorkload: Sendable, Equatable {
     var senderCount: Int { senders == .one ? 1 : ranks }
 
     /// Transfers of one rank to one destination, at most.
-    var mostPerDestination: Int {
+    package var mostPerDestination: Int {
         let destinations = ranks - ranksPerNode
         return (concurrency + destinations - 1) / destinations
     }

@@ -2,6 +2,7 @@
 
 import Foundation
 import PerseusCommandLine
+import PerseusDeviceRuns
 import PerseusExperiments
 import PerseusPrimitives
 import PerseusRunners
@@ -13,6 +14,8 @@ func executePutSignal(_ options: PutSignalOptions) throws {
 private struct PutSignalCommand {
     private let options: PutSignalOptions
     private let comparison: PutSignalComparison
+    /// The GPU whose blocks push; nil: this machine's processors do.
+    private let device: DevicePutSignalComparison?
     private let threads: Int
     private let cores = ProcessInfo.processInfo.activeProcessorCount
 
@@ -27,6 +30,9 @@ private struct PutSignalCommand {
         comparison.repetitions = options.isQuick ? 1 : options.repetitionCount
         comparison.threads = threads
         self.comparison = comparison
+        device =
+            options.device == "cuda"
+            ? try DevicePutSignalComparison(isQuick: options.isQuick) : nil
     }
 
     func execute() throws {
@@ -55,13 +61,15 @@ private struct PutSignalCommand {
         if let path = options.jsonPath {
             try writeJSON(
                 Report(
-                    command: "bench put-signal", context: MachineContext(), results: results),
+                    command: device == nil ? "bench put-signal" : "bench put-signal --device cuda",
+                    context: MachineContext(), results: results),
                 to: path)
         }
     }
 
     private var clocks: [RunClock] {
-        switch options.clock {
+        guard device == nil else { return [.real(threads: 1)] }
+        return switch options.clock {
         case "virtual": [.virtual]
         case "real": [.real(threads: threads)]
         default: [.virtual, .real(threads: threads)]
@@ -76,9 +84,10 @@ private struct PutSignalCommand {
         var refusals: [PerseusError] = []
         comparison.schemes = comparison.schemes.filter { scheme in
             do {
-                _ = try SchemeSetup(
+                let setup = try SchemeSetup(
                     scheme, profile: comparison.profile, ranks: workload.ranks, groupWords: 1,
                     options: comparison.options)
+                if device != nil { try DevicePutSignal.requireSupported(setup, workload) }
                 return true
             } catch {
                 if let error = error as? PerseusError { refusals.append(error) }
@@ -88,6 +97,7 @@ private struct PutSignalCommand {
         if let refusal = refusals.first, options.schemes.count == 1 || comparison.schemes.isEmpty {
             throw refusal
         }
+        if let device { return try device.run(comparison, workload, nodes: nodes) }
         return try comparison.run(workload, nodes: nodes, clock: clock)
     }
 
@@ -142,6 +152,16 @@ private struct PutSignalCommand {
     }
 
     private var notes: String {
+        if let device {
+            return """
+                time: from the first push to the last word that its receiver saw; put-only: to the completion of all
+                of put-only: throughput until the sender knew that all had completed
+                measured on \(device.deviceName), median of the rounds of \(comparison.repetitions) launches by turns;
+                its blocks push and move the bytes, the NIC is emulated and takes as long as the profile says;
+                every transfer's bytes were there with its word
+
+                """
+        }
         var lines =
             "time: from the first push to the last byte or word at a peer; of put-only: throughput\n"
         if clocks.contains(.virtual) { lines += "modelled: virtual clock, a profile's costs\n" }

@@ -22,6 +22,8 @@ public struct PutSignalOptions: Equatable, Sendable {
     public var repetitionCount: Int
     public var isQuick: Bool
     public var jsonPath: String?
+    /// `cpu` or `cuda`.
+    public var device: String
 
     init(_ given: ParsedArguments) throws(PerseusError) {
         concurrencies = try given.value(of: PutSignalDeclaration.concurrency)
@@ -34,9 +36,22 @@ public struct PutSignalOptions: Equatable, Sendable {
         senders = try given.value(of: PutSignalDeclaration.senders)
         proxyThreadCount = try given.value(of: RunDeclaration.proxyThreads)
         threadCount = try given.value(of: RunDeclaration.threads)
-        repetitionCount = try given.value(of: BenchDeclaration.repetitions)
+        device = try given.value(of: PutSignalDeclaration.device)
+        // A launch has many rounds.
+        let isShort = device == "cuda" && !given.isGiven(BenchDeclaration.repetitions)
+        repetitionCount = isShort ? 3 : try given.value(of: BenchDeclaration.repetitions)
         isQuick = given.isGiven(BenchDeclaration.quick)
         jsonPath = try given.value(of: CommonOptions.json)
+        guard device == "cuda" else { return }
+        if given.isGiven(PutSignalDeclaration.clock) {
+            throw given.refusal("--clock is for the CPU: with --device cuda time is the GPU's")
+        }
+        if given.isGiven(RunDeclaration.threads) {
+            throw given.refusal("--threads is for the CPU: with --device cuda one thread serves")
+        }
+        if senders == "all" {
+            throw given.refusal("--senders all: with --device cuda rank 0 alone sends")
+        }
     }
 }
 
@@ -64,6 +79,10 @@ enum PutSignalDeclaration {
         "senders", .name(noun: "choice of senders", of: ["one", "all"]), default: "one",
         help: "Rank 0 alone, or every rank at the same time.")
 
+    static let device = CommandOption(
+        "device", .name(noun: "device", of: KnownNames.devices), default: "cpu",
+        help: "cuda: blocks of an H100 or H200 push, and bytes move on it; time is measured.")
+
     /// Bulk all-to-all has no put with signal of its own.
     private static let schemes = KnownNames.schemes.filter { $0 != "collective" }
 
@@ -72,7 +91,7 @@ enum PutSignalDeclaration {
         summary: "concurrent puts alone against puts with signals, under each scheme",
         discussion: "What a signal costs: a sender pushes its transfers through the production "
             + "rings, proxies and orderings onto the soft NIC, once without and once with signals. "
-            + "No bytes are moved.",
+            + "No bytes are moved, except on a GPU.",
         groups: [
             OptionGroup(
                 title: "Transfers",
@@ -82,8 +101,9 @@ enum PutSignalDeclaration {
             OptionGroup(
                 title: "Options",
                 entries: [
-                    scheme.entry, RunDeclaration.profile.entry, RunDeclaration.proxyThreads.entry,
-                    clock.entry, RunDeclaration.threads.entry, BenchDeclaration.repetitions.entry,
+                    device.entry, scheme.entry, RunDeclaration.profile.entry,
+                    RunDeclaration.proxyThreads.entry, clock.entry, RunDeclaration.threads.entry,
+                    BenchDeclaration.repetitions.entry,
                     BenchDeclaration.quick.entry, CommonOptions.json.entry,
                 ]),
         ],
@@ -92,9 +112,9 @@ enum PutSignalDeclaration {
                 purpose: "The paper's case, 96 transfers of 4 KB on 2 and 8 nodes:",
                 line: "perseus bench put-signal"),
             CommandExample(
-                purpose: "By size and concurrency:",
-                line: "perseus bench put-signal --concurrency 1,8,32,128 --bytes 4096,65536,1048576"
-            ),
+                purpose: "By size and concurrency, pushed by a GPU:",
+                line: "perseus bench put-signal --device cuda --concurrency 1,8,32,128 "
+                    + "--bytes 4096,65536"),
             CommandExample(
                 purpose: "The model against this machine:",
                 line: "perseus bench put-signal --nodes 2 --ranks-per-node 1 --clock both"),
