@@ -124,8 +124,8 @@ final class DeviceBenchModel {
                 .deadline, "\(model.name), scheme \(setup.scheme.rawValue): \(failure)")
         }
         var burst = DeviceBurst()
-        burst.layer = result.layerNanoseconds.dropFirst(warm).map(Double.init)
-        burst.plan = result.planNanoseconds.dropFirst(warm).map(Double.init)
+        burst.layer = result.layerNanoseconds.dropFirst(warm).map { Double($0) }
+        burst.plan = result.planNanoseconds.dropFirst(warm).map { Double($0) }
         burst.multiply = zip(result.multiplyNanoseconds, result.planNanoseconds).dropFirst(warm)
             .map { Double($0 &- $1) }
         return burst

@@ -131,6 +131,14 @@ public final class DevicePutSignal {
         _ setup: SchemeSetup, _ workload: PutSignalWorkload
     ) throws {
         try DeviceLayer.requireSupported(setup)
+        guard setup.scheme.path == .proxy else {
+            throw PerseusError(
+                .badInput,
+                "--device cuda: scheme \(setup.scheme.rawValue): only schemes with a proxy put here")
+        }
+        if case .perTransfers = setup.program.signaling {
+            throw PerseusError(.badInput, "--group-size is not there for put-signal on a device")
+        }
         guard workload.senders == .one else {
             throw PerseusError(.badInput, "--senders all: on a device rank 0 alone sends")
         }
