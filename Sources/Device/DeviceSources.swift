@@ -25,9 +25,13 @@ public struct DeviceProgram: Sendable {
     /// Macros in the order in which the compiler gets them.
     public var defines: [(String, String)]
 
-    public init(source: String, defines: [(String, String)] = []) {
+    /// Bytes that a kernel may store to spill registers: 0 unless it is known where it does, and that it does not matter.
+    public var spillByteLimit: Int
+
+    public init(source: String, defines: [(String, String)] = [], spillByteLimit: Int = 0) {
         self.source = source
         self.defines = defines
+        self.spillByteLimit = spillByteLimit
     }
 
     /// The program in one line, `perseus_probe.cu PERSEUS_PROBE_FACTOR=3`.
@@ -36,7 +40,7 @@ public struct DeviceProgram: Sendable {
     }
 }
 
-/// The programs that every change must leave without spills.
+/// Programs without a model's shape that every change must leave without spills.
 public enum DeviceKernelRegistry {
     public static let all: [DeviceProgram] = [
         DeviceProgram(source: "perseus_probe.cu"),

@@ -11,6 +11,11 @@ public struct LayerKernelShape: Sendable, Equatable {
     /// Stages of 64 columns of K in shared memory.
     public var stages: Int
 
+    /// The megakernel for every published model.
+    public static var programs: [DeviceProgram] {
+        MoEModel.presets.map { LayerKernelShape($0).program(for: $0) }
+    }
+
     /// The widest tile that divides the columns, so that no column is computed in vain; 192 where none does exactly.
     public init(_ model: MoEModel) {
         upColumns = Self.columns(2 * model.intermediate)
@@ -51,6 +56,8 @@ public struct LayerKernelShape: Sendable, Equatable {
                 ("PERSEUS_CLAMP_LIMIT", "\(clamp?.limit ?? 0)f"),
                 ("PERSEUS_BIAS", model.hasBias ? "1" : "0"),
                 ("PERSEUS_SCALES_INPUT", model.scalesInput ? "1" : "0"),
-            ])
+            ],
+            // All of it in the operator, one block of a rank: without it nothing spills.
+            spillByteLimit: 1024)
     }
 }

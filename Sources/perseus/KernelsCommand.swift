@@ -2,6 +2,7 @@
 
 import PerseusCommandLine
 import PerseusDevice
+import PerseusDeviceRuns
 import PerseusPrimitives
 
 /// What compiled the kernels.
@@ -36,13 +37,14 @@ func executeKernelsCompile(_ options: KernelsOptions) throws {
     let compiler = try KernelCompiler.find()
     var results: [KernelResult] = []
     var failures: [String] = []
-    for program in DeviceKernelRegistry.all {
+    for program in DeviceKernelRegistry.all + LayerKernelShape.programs {
         do throws(PerseusError) {
             let kernels = try compiler.compile(program).resources
             if kernels.isEmpty { failures.append("\(program.description) has no kernel") }
             results += kernels.map { KernelResult(program, $0) }
-            failures += kernels.filter(\.spills).map {
-                "\($0.name) of \(program.description) spills registers"
+            failures += kernels.filter { $0.spillStoreBytes > program.spillByteLimit }.map {
+                "\($0.name) of \(program.description) spills \($0.spillStoreBytes) bytes of registers, at most"
+                    + " \(program.spillByteLimit) are known"
             }
         } catch {
             // An installation that cannot compile is not the code's fault.

@@ -171,7 +171,7 @@ __device__ void coordinate(const PutSignal &bench, const Round &round, Coordinat
     const uint32_t senders = bench.args.sender_blocks * (round.index + 1);
     Patience patience = bench.view.patience();
     while (load_acquire_gpu(bench.pushed()) != senders && patience.is_left()) {}
-    wait_for_quiet(bench.view, round);
+    wait_for_quiet(bench.view, round.index + 1);
     const uint64_t completed = global_nanoseconds();
     while (*static_cast<volatile uint32_t *>(&memory.watchers_done) != kWorkThreads && patience.is_left()) {}
     __threadfence_block();
