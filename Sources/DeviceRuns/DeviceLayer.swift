@@ -406,7 +406,7 @@ public final class DeviceLayer {
         result.group_capacity = UInt32(layout.groupCapacity)
         network.describe(
             rank, in: &result, error: descriptors.address + UInt64(errorOffset),
-            cycleLimit: cycleLimit, isProven: setup.isProven)
+            cycleLimit: cycleLimit)
         return result
     }
 

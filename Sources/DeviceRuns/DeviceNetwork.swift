@@ -125,10 +125,8 @@ final class DeviceNetwork {
     /// - Parameters:
     ///   - error: device memory, a `perseus_error_record`.
     ///   - cycleLimit: SM clock cycles after which a wait for room fails.
-    ///   - isProven: the scheme's ordering; see `perseus_device_nic`.
     func describe(
-        _ rank: Int, in result: inout perseus_device_rank, error: UInt64, cycleLimit: UInt64,
-        isProven: Bool
+        _ rank: Int, in result: inout perseus_device_rank, error: UInt64, cycleLimit: UInt64
     ) {
         let shared = host.address + UInt64(rank * layout.hostBytes)
         let own = words.address + UInt64(rank * layout.wordBytes)
@@ -165,7 +163,7 @@ final class DeviceNetwork {
         }
         result.nic = perseus_device_nic(
             queue: shared + UInt64(layout.copyQueue), done: shared + UInt64(layout.copyDone),
-            relay: own + UInt64(layout.relay), joins_batches: isProven ? 1 : 0, reserved: 0)
+            relay: own + UInt64(layout.relay), reserved: 0)
     }
 
     /// Ends the copy blocks of `ranks`.

@@ -173,7 +173,7 @@ public final class DevicePutSignal {
             result.round_tokens = tables.address + UInt64(offsets.roundTokens)
             network.describe(
                 rank, in: &result, error: descriptors.address + UInt64(errorOffset),
-                cycleLimit: cycleLimit, isProven: setup.isProven)
+                cycleLimit: cycleLimit)
             return result
         }
         try descriptors.write(ranks)

@@ -58,6 +58,6 @@ public struct LayerKernelShape: Sendable, Equatable {
                 ("PERSEUS_SCALES_INPUT", model.scalesInput ? "1" : "0"),
             ],
             // All of it in the operator, one block of a rank: without it nothing spills.
-            spillByteLimit: 1280)
+            spillByteLimit: 1024)
     }
 }

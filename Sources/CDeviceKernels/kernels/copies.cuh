@@ -1,9 +1,7 @@
 // The moving half of an emulated NIC: blocks that copy between arenas as the NIC engine on the CPU commands.
 //
 // The engine decides what is placed when; the blocks do it in that order. A word is stored after the bytes of all commands
-// before it; bytes of neighbouring commands move together. Where the ordering is proven, bytes may also move before words
-// that were commanded earlier, which nobody can see: a word promises what came before it. Where it is not, that would hide
-// what a test of it looks for. The first block of a NIC reads commands from the host, the others
+// before it; bytes of neighbouring commands move together. The first block of a NIC reads commands from the host, the others
 // get them from it.
 #pragma once
 
@@ -88,17 +86,6 @@ __device__ bool read_commands(const LayerView &layer, const perseus_device_nic &
     }
 }
 
-/// The blocks of a NIC wait for each other; `arrivals` so far over the whole launch. All threads.
-__device__ void meet(const LayerView &layer, CopyRelay &relay, uint32_t arrivals) {
-    if (threadIdx.x == 0) {
-        add_acq_rel_gpu(&relay.moved, 1);
-        while (static_cast<int32_t>(load_acquire_gpu(&relay.moved) - arrivals) < 0) {
-            if (layer.error().is_set()) break;
-        }
-    }
-    __syncthreads();
-}
-
 /// All threads of one block of a rank's NIC, until the host stops it. `part` of `parts` blocks.
 __device__ void move_copies(const LayerView &layer, uint32_t part, uint32_t parts, CopyMemory &memory) {
     const perseus_device_nic &nic = layer.rank().nic;
@@ -148,44 +135,45 @@ __device__ void move_copies(const LayerView &layer, uint32_t part, uint32_t part
         __syncthreads();
         const uint32_t count = memory.count;
         bool stops = memory.stops != 0;
-        const uint32_t runs_before = runs;
         uint32_t index = 0;
         while (index < count) {
-            // A run of copies, then the words behind it: neighbours, or all of the batch where order is proven.
-            uint32_t end = index;
-            if (nic.joins_batches) {
-                end = count;
-            } else {
-                while (end < count && copy_kind(memory.commands[end]) == PERSEUS_DEVICE_COPY_BYTES) ++end;
-                while (end < count && copy_kind(memory.commands[end]) != PERSEUS_DEVICE_COPY_BYTES) ++end;
-            }
+            // A run of copies, then the words behind it.
             uint32_t piece = 0;
-            for (uint32_t each = index; each < end; ++each) {
-                const perseus_device_copy &command = memory.commands[each];
-                if (copy_kind(command) != PERSEUS_DEVICE_COPY_BYTES) continue;
+            while (index < count && copy_kind(memory.commands[index]) == PERSEUS_DEVICE_COPY_BYTES) {
+                const perseus_device_copy &command = memory.commands[index];
                 // Pieces of a run are dealt out over all warps of all blocks.
                 const uint32_t workers = warps * parts;
                 const uint32_t me = part * warps + warp;
                 copy_pieces(command, (me + workers - piece % workers) % workers, workers);
                 piece += (static_cast<uint32_t>(command.count_tag) + 4095) / 4096;
+                ++index;
             }
             if (piece > 0) {
                 ++runs;
                 fence_before_async_read();
                 __threadfence();
                 __syncthreads();
-                if (parts > 1) meet(layer, relay, runs * parts);
+                if (parts > 1) {
+                    if (threadIdx.x == 0) {
+                        add_acq_rel_gpu(&relay.moved, 1);
+                        // Everybody waits: the next batch reuses the relay.
+                        while (static_cast<int32_t>(load_acquire_gpu(&relay.moved) - runs * parts) < 0) {
+                            if (layer.error().is_set()) break;
+                        }
+                    }
+                    __syncthreads();
+                }
             }
-            for (uint32_t each = index; each < end; ++each) {
-                const perseus_device_copy &command = memory.commands[each];
+            while (index < count && copy_kind(memory.commands[index]) != PERSEUS_DEVICE_COPY_BYTES) {
+                const perseus_device_copy &command = memory.commands[index];
                 if (copy_kind(command) == PERSEUS_DEVICE_COPY_STOP) {
                     stops = true;
-                } else if (copy_kind(command) == PERSEUS_DEVICE_COPY_WORD && part == 0 && threadIdx.x == 0) {
+                } else if (part == 0 && threadIdx.x == 0) {
                     store_release_sys(
                         reinterpret_cast<uint64_t *>(command.target_tag & kAddressMask), command.value);
                 }
+                ++index;
             }
-            index = end;
         }
         position += count;
         __syncthreads();
@@ -193,10 +181,18 @@ __device__ void move_copies(const LayerView &layer, uint32_t part, uint32_t part
             store_release_sys(reinterpret_cast<uint64_t *>(nic.done), position);
         }
         if (stops) return;
-        // A batch of words alone has no run to meet in, and the next one reuses the relay.
-        if (parts > 1 && runs == runs_before) {
-            ++runs;
-            meet(layer, relay, runs * parts);
+        if (parts > 1) {
+            // A batch of words alone has no run to meet in.
+            if (threadIdx.x == 0) {
+                add_acq_rel_gpu(&relay.moved, 1);
+                ++runs;
+                while (static_cast<int32_t>(load_acquire_gpu(&relay.moved) - runs * parts) < 0) {
+                    if (layer.error().is_set()) break;
+                }
+            } else {
+                ++runs;
+            }
+            __syncthreads();
         }
     }
 }

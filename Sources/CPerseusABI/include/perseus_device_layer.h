@@ -109,9 +109,7 @@ typedef struct perseus_device_nic {
     uint64_t done;
     /// In device memory, for the NIC's further blocks: a batch of commands, then its number and their arrivals.
     uint64_t relay;
-    /// 1: bytes may be placed before words that were commanded earlier (the ordering is proven).
-    uint32_t joins_batches;
-    uint32_t reserved;
+    uint64_t reserved;
 } perseus_device_nic;
 
 /// Times of one round, by the GPU's clock, nanoseconds; in mapped host memory.
