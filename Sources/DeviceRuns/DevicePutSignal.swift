@@ -134,7 +134,8 @@ public final class DevicePutSignal {
         guard setup.scheme.path == .proxy else {
             throw PerseusError(
                 .badInput,
-                "--device cuda: scheme \(setup.scheme.rawValue): only schemes with a proxy put here")
+                "--device cuda: scheme \(setup.scheme.rawValue): only schemes with a proxy put here"
+            )
         }
         if case .perTransfers = setup.program.signaling {
             throw PerseusError(.badInput, "--group-size is not there for put-signal on a device")

@@ -61,7 +61,9 @@ public struct Dispatcher: ~Copyable {
         } else {
             routerScratch = nil
         }
-        for (index, expert) in state.program.sendingOrder(of: state.rank, state.geometry).enumerated() {
+        for (index, expert) in state.program.sendingOrder(of: state.rank, state.geometry)
+            .enumerated()
+        {
             order[index] = expert
         }
     }

@@ -96,7 +96,8 @@ public func runPutSignal(
         try SymmetricHeap(layout: layout, hasData: false)
     }
     let transport = TransportJob(
-        plan: plan, memory: heaps.map(RankMemory.init), remoteRanks: { _ in workload.ranks - workload.ranksPerNode })
+        plan: plan, memory: heaps.map(RankMemory.init),
+        remoteRanks: { _ in workload.ranks - workload.ranksPerNode })
     let kernels = (0..<workload.ranks).map { rank in
         PutSignalKernel(
             rank: rank, layout: layout,

@@ -19,7 +19,8 @@ struct DeviceSetup {
     private let grid: DeviceGrid
 
     init(
-        _ weights: LayerWeights, _ options: RunOptions, tokensPerRank: [Int], hidden: BFloat16Buffer,
+        _ weights: LayerWeights, _ options: RunOptions, tokensPerRank: [Int],
+        hidden: BFloat16Buffer,
         routing: RoutingTable?
     ) throws {
         device = try CUDADevice.open()
@@ -47,11 +48,15 @@ struct DeviceSetup {
     var sentence: String {
         let ranks = workload.geometry.rankCount
         let shares =
-            ranks == 1 ? "one rank has the whole GPU" : "\(ranks) ranks share it, \(grid.blocksPerRank) blocks each"
+            ranks == 1
+            ? "one rank has the whole GPU"
+            : "\(ranks) ranks share it, \(grid.blocksPerRank) blocks each"
         let network =
             grid.copyBlocksPerRank > 0
-            ? "; NICs are EMULATED, \(grid.copyBlocksPerRank) blocks each move bytes at modelled times" : ""
-        return "time is MEASURED on \(device.name), \(shares)\(network); routing is made before the layer"
+            ? "; NICs are EMULATED, \(grid.copyBlocksPerRank) blocks each move bytes at modelled times"
+            : ""
+        return
+            "time is MEASURED on \(device.name), \(shares)\(network); routing is made before the layer"
     }
 
     private static func route(

@@ -36,7 +36,8 @@ struct LayerSetup {
             let begin = DispatchTime.now().uptimeNanoseconds
             let hidden = input?.hidden ?? Self.randomHidden(options, model, tokensPerRank)
             let device = try DeviceSetup(
-                weights, options, tokensPerRank: tokensPerRank, hidden: hidden, routing: input?.routing)
+                weights, options, tokensPerRank: tokensPerRank, hidden: hidden,
+                routing: input?.routing)
             weightNanoseconds = DispatchTime.now().uptimeNanoseconds - begin
             self.device = device
             self.hidden = hidden

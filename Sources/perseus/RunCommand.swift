@@ -133,9 +133,10 @@ struct RunCommand {
             let trace = options.tracePath != nil ? TraceRecorder() : nil
             let run: any LayerRun
             do {
-                run = try setup.device.map {
-                    try $0.run(scheme, settings)
-                } ?? runScheme(scheme, setup.workload, settings, trace: trace)
+                run =
+                    try setup.device.map {
+                        try $0.run(scheme, settings)
+                    } ?? runScheme(scheme, setup.workload, settings, trace: trace)
             } catch let error as PerseusError where error.kind == .badInput && isAll {
                 text.note("left out: \(error.message)")
                 continue
@@ -148,7 +149,8 @@ struct RunCommand {
             if let times = (run as? DeviceLayerRun)?.times {
                 text.note(
                     "\(scheme.rawValue): planned after \(Quantity.time(Int(times.plan))), experts done after"
-                        + " \(Quantity.time(Int(times.multiply))), best layer \(Quantity.time(Int(times.best)))")
+                        + " \(Quantity.time(Int(times.multiply))), best layer \(Quantity.time(Int(times.best)))"
+                )
             }
             outcome.finished.append(
                 Finished(
@@ -211,7 +213,8 @@ struct RunCommand {
             try files.write(first, model: model, tokens: setup.tokenCount)
         }
         var context = RunContext(
-            options, machine: options.clock == "real" || options.device == "cuda" ? MachineContext() : nil)
+            options,
+            machine: options.clock == "real" || options.device == "cuda" ? MachineContext() : nil)
         context.profile = profile.name
         if !profile.isBuiltIn {
             context.profileValues = Dictionary(

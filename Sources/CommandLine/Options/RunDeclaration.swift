@@ -81,14 +81,16 @@ enum RunDeclaration {
 
     static let device = CommandOption(
         "device", .name(noun: "device", of: KnownNames.devices), default: "cpu",
-        help: "cuda runs the layer in one persistent kernel on a Hopper GPU: all ranks share it, and their "
+        help:
+            "cuda runs the layer in one persistent kernel on a Hopper GPU: all ranks share it, and their "
             + "NICs are emulated; its time is measured.")
     static let layers = CommandOption(
         "layers", .integer(in: 1...100_000), default: 1,
         help: "With --device cuda: layers back to back in one launch; the time is their median.")
     static let repeats = CommandOption(
         "repeats", .integer(in: 1...100_000), default: 1,
-        help: "With --device cuda: launches, each on poisoned memory with other jitter, whose outputs must be "
+        help:
+            "With --device cuda: launches, each on poisoned memory with other jitter, whose outputs must be "
             + "bitwise equal.")
     static let clock = CommandOption(
         "clock", .name(noun: "clock", of: KnownNames.clocks), default: "virtual",
