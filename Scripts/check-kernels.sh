@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles every device program with NVRTC, which needs no GPU; fails when one does not compile or spills registers.
+# Compiles every device program with NVRTC, which needs no GPU; fails when one does not compile or spills more registers than
+# is known of it.
 #
 # Usage: Scripts/check-kernels.sh [BINARY]
 # PERSEUS_NVRTC names an installed NVRTC; without it one is installed into a folder that goes away.

@@ -1,6 +1,6 @@
 // Stage 7 of 10 — post: placement by somebody else, where the CPU cannot reach the memory: copy blocks on a GPU.
 // Upstream:   NICEngine+Wire.swift
-// Downstream: copies.cuh
+// Downstream: Subscriber.swift (the words that copies.cuh stores)
 
 import CPerseusABI
 import CPerseusShims
