@@ -163,6 +163,12 @@ let package = Package(
             ]),
         swiftTests("Device", ["PerseusDevice", "PerseusPrimitives"]),
         swiftTests(
+            "DeviceRuns",
+            [
+                "CPerseusABI", "PerseusDevice", "PerseusDeviceRuns", "PerseusMegakernel",
+                "PerseusMoE", "PerseusPrimitives", "PerseusProxy", "PerseusRunners",
+            ]),
+        swiftTests(
             "Benchmarks",
             [
                 "CPerseusABI", "CPerseusShims", "PerseusBenchmarks", "PerseusCommandRing",

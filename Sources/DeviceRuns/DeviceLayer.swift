@@ -2,8 +2,8 @@
 
 import CPerseusABI
 import CPerseusShims
-import PerseusDevice
 import PerseusCommandRing
+import PerseusDevice
 import PerseusMegakernel
 import PerseusMemory
 import PerseusMoE
@@ -170,13 +170,21 @@ public final class DeviceLayer {
         ranks = geometry.rankCount
         rounds = geometry.roundCount * workload.layerCount
         try Self.requireSupported(setup)
+        // Nothing would keep such a rank from running ahead of the others.
+        let placement = workload.geometry.placement
+        let hasIdleRank = (0..<placement.rankCount).contains { placement.range(of: $0).isEmpty }
+        guard rounds == 1 || !hasIdleRank else {
+            throw PerseusError(
+                .badInput,
+                "--device cuda: \(rounds) rounds need an expert on every rank, and"
+                    + " \(geometry.rankCount) ranks share \(geometry.model.expertCount)")
+        }
         stream = try device.makeStream()
         abortStream = try device.makeStream()
         layout = Self.plan(workload, rounds: rounds)
         arenas = try device.allocate(layout.arenaBytes * ranks)
         tables = try device.allocate(layout.tableBytes * ranks)
         let tokens = max(1, geometry.tokensPerRank.reduce(0, +))
-        // A box of 64 rows may reach beyond the last token.
         states = try device.allocate(tokens * geometry.model.hidden * 2)
         outputs = try device.allocate(tokens * geometry.model.hidden * 4)
         descriptors = try device.allocate(MemoryLayout<perseus_device_rank>.stride * ranks + 256)
@@ -239,7 +247,6 @@ public final class DeviceLayer {
         let most = geometry.tokensPerRank.max() ?? 0
         var layout = Layout()
         var arena = DeviceMemoryPlan()
-        // Boxes of 64 rows may start at any row of the last source.
         layout.data = arena.add(Int(geometry.layout.data_byte_count))
         layout.inner = arena.add(ranks * rows * model.intermediate * 2)
         layout.sharedInner = arena.add(

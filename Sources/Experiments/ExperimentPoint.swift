@@ -47,18 +47,17 @@ public struct LayerPoint: Hashable, Sendable {
     /// and from 16 to 16384 tokens of qwen3-30b.
     var work: Double { Double(nodes * ranksPerNode) * (Double(tokens) + 1500) }
 
-    var settings: (Profile) -> RunSettings {
-        { profile in
-            var settings = RunSettings(profile: profile)
-            settings.checksOrder = false
-            settings.options.ordering = ordering
-            settings.options.groupSize = groupSize
-            settings.options.combineGroupSize = combineGroupSize
-            settings.options.proxyThreads = proxyThreads
-            settings.options.seed = seed
-            settings.options.deadlineNanoseconds = 600_000_000_000
-            return settings
-        }
+    /// How the point is run on `profile`.
+    func settings(_ profile: Profile) -> RunSettings {
+        var settings = RunSettings(profile: profile)
+        settings.checksOrder = false
+        settings.options.ordering = ordering
+        settings.options.groupSize = groupSize
+        settings.options.combineGroupSize = combineGroupSize
+        settings.options.proxyThreads = proxyThreads
+        settings.options.seed = seed
+        settings.options.deadlineNanoseconds = experimentDeadlineNanoseconds
+        return settings
     }
 
     /// - Throws: `badInput` for an unknown model, or more tokens than a signal word can count rows of.

@@ -165,8 +165,11 @@ func runPuts(_ point: PutSignalPoint, profile: Profile) throws -> Double {
     settings.options.proxyThreads = point.proxyThreads
     settings.options.groupSize = point.groupSize
     settings.options.ordering = point.ordering
-    settings.options.deadlineNanoseconds = 600_000_000_000
+    settings.options.deadlineNanoseconds = experimentDeadlineNanoseconds
     let run = try runPutSignal(point.scheme, workload, settings)
     if let failure = run.outcome.failure { throw PerseusError(.deadline, "\(failure)") }
     return run.senderNanoseconds / 1e6
 }
+
+/// Virtual time after which a point of an experiment has failed.
+let experimentDeadlineNanoseconds: UInt64 = 600_000_000_000

@@ -44,8 +44,6 @@ public struct PutSignalComparison: Sendable {
     public var options = SchemeOptions()
     /// Runs of each contender on the real clock, interleaved.
     public var repetitions = 11
-    /// Threads of the real clock.
-    public var threads = 2
 
     public init(profile: Profile, schemes: [Scheme]) {
         self.profile = profile

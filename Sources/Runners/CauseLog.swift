@@ -33,7 +33,6 @@ final class CauseLog {
         var cause: Int32
         var request: Int32
         var reason: Reason
-        var isCompute = false
         var hasPushed = false
         var begin: UInt64
         var end: UInt64
@@ -47,8 +46,6 @@ final class CauseLog {
         var postedAt: UInt64
         var startedAt: UInt64
         var sentAt: UInt64
-        /// When the word was stored, or when the acknowledgement was back.
-        var arrivedAt: UInt64
     }
 
     private struct Wake {
@@ -91,13 +88,9 @@ final class CauseLog {
         stepsOfRole[role].append(current)
     }
 
-    func endStep(at end: UInt64, work: ModelledWork, hasPushed: Bool) {
+    func endStep(at end: UInt64, hasPushed: Bool) {
         steps[Int(current)].end = end
         steps[Int(current)].hasPushed = hasPushed
-        switch work {
-        case .expert, .shared, .combine: steps[Int(current)].isCompute = true
-        default: break
-        }
     }
 
     /// The proxy's step took `completed` completions.
@@ -108,18 +101,18 @@ final class CauseLog {
     /// The request whose completion the proxy sees next.
     func nextCompletion(of role: Int) -> Int32 { completions[role].first ?? -1 }
 
-    func noteCompletion(_ notice: NICNotice, rank: Int, at now: UInt64) -> Int32 {
-        let request = noteRequest(notice, rank: rank, at: now)
+    func noteCompletion(_ notice: NICNotice, rank: Int) -> Int32 {
+        let request = noteRequest(notice, rank: rank)
         completions[rank * roles.perRank + roles.firstProxy + Int(notice.endpoint)].append(request)
         return request
     }
 
-    func noteRequest(_ notice: NICNotice, rank: Int, at now: UInt64) -> Int32 {
+    func noteRequest(_ notice: NICNotice, rank: Int) -> Int32 {
         requests.append(
             Request(
                 rank: Int32(rank), endpoint: notice.endpoint, isFenced: notice.isFenced,
                 refill: notice.refill, postedAt: notice.postedAt, startedAt: notice.startedAt,
-                sentAt: notice.sentAt, arrivedAt: now))
+                sentAt: notice.sentAt))
         return Int32(requests.count - 1)
     }
 

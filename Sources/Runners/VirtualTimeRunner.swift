@@ -218,7 +218,7 @@ final class VirtualTimeRunner<K: Kernel> {
             // Who found room leaves the rest of it to the next one.
             if !step.isBlocked && ranks[rank].blockedCount > 0 { wakeBlockedRoles(rank, at: end) }
         }
-        causes?.endStep(at: end, work: step.work, hasPushed: step.hasPushed)
+        causes?.endStep(at: end, hasPushed: step.hasPushed)
     }
 
     /// Tells everybody whom a kernel role's step concerns.
@@ -258,7 +258,7 @@ final class VirtualTimeRunner<K: Kernel> {
         }
         if kernel.schedule() { hasWorked = true }
         if hasWorked { trace?.mark(rank, .subscriber, at: now) }
-        causes?.endStep(at: now, work: .none, hasPushed: false)
+        causes?.endStep(at: now, hasPushed: false)
         wakeProcessors(rank, kernel, at: now)
         if kernel.isDispatcherDue { wake(rank, roles.dispatcher, at: now, .task) }
     }
@@ -297,7 +297,7 @@ final class VirtualTimeRunner<K: Kernel> {
             transport.clocks[index].now + UInt64(step.drained) * profile.drainNanoseconds
         busyUntil[rank &* roles.perRank &+ roles.firstProxy &+ thread] = end
         if let causes {
-            causes.endStep(at: end, work: .none, hasPushed: step.posted > 0)
+            causes.endStep(at: end, hasPushed: step.posted > 0)
             causes.endProxyStep(
                 of: rank * roles.perRank + roles.firstProxy + thread,
                 completed: Int(step.completed))
@@ -372,16 +372,16 @@ final class VirtualTimeRunner<K: Kernel> {
                     Int(notice.rank), first: Int(notice.first), count: Int(notice.count))
                 wake(
                     Int(notice.rank), roles.subscriber, at: now + profile.observeNanoseconds,
-                    .signal, request: causes?.noteRequest(notice, rank: rank, at: now) ?? -1)
+                    .signal, request: causes?.noteRequest(notice, rank: rank) ?? -1)
             case .completion:
                 wake(
                     rank, roles.firstProxy + Int(notice.endpoint),
                     at: notice.time + profile.proxyPollNanoseconds, .completion,
-                    request: causes?.noteCompletion(notice, rank: rank, at: now) ?? -1)
+                    request: causes?.noteCompletion(notice, rank: rank) ?? -1)
             case .receive:
                 wake(
                     Int(notice.rank), roles.firstProxy, at: now + profile.proxyPollNanoseconds,
-                    .signal, request: causes?.noteRequest(notice, rank: rank, at: now) ?? -1)
+                    .signal, request: causes?.noteRequest(notice, rank: rank) ?? -1)
             case .transmitted: trace?.recordWire(rank, notice)
             }
         }

@@ -28,7 +28,6 @@ private struct PutSignalCommand {
         comparison.senders = .init(rawValue: options.senders) ?? .one
         comparison.options.proxyThreads = options.proxyThreadCount
         comparison.repetitions = options.isQuick ? 1 : options.repetitionCount
-        comparison.threads = threads
         self.comparison = comparison
         device =
             options.device == "cuda"

@@ -105,11 +105,10 @@ private func modelledLayer(tokens: Int = 32) throws -> LayerWorkload {
     }
 
     private func step(
-        _ log: CauseLog, _ role: Int, _ begin: UInt64, _ end: UInt64, pushes: Bool = false,
-        work: ModelledWork = .none
+        _ log: CauseLog, _ role: Int, _ begin: UInt64, _ end: UInt64, pushes: Bool = false
     ) {
         log.beginStep(of: role, at: begin)
-        log.endStep(at: end, work: work, hasPushed: pushes)
+        log.endStep(at: end, hasPushed: pushes)
     }
 
     /// A push, a put, its completion, a signal, and the task that it makes possible.
@@ -123,7 +122,7 @@ private func modelledLayer(tokens: Int = 32) throws -> LayerWorkload {
         log.noteWake(of: nic, reason: .task, request: -1)
         step(log, nic, 480, 480)
         let put = log.noteCompletion(
-            notice(posted: 80, started: 85, sent: 200, refill: 30), rank: 0, at: 480)
+            notice(posted: 80, started: 85, sent: 200, refill: 30), rank: 0)
         log.noteWake(of: proxy, reason: .completion, request: put)
         #expect(log.nextCompletion(of: proxy) == put)
         step(log, proxy, 510, 540, pushes: true)
@@ -132,11 +131,11 @@ private func modelledLayer(tokens: Int = 32) throws -> LayerWorkload {
         log.noteWake(of: nic, reason: .task, request: -1)
         step(log, nic, 1000, 1000)
         let signal = log.noteRequest(
-            notice(posted: 530, started: 600, sent: 610, isFenced: isFenced), rank: 0, at: 1000)
+            notice(posted: 530, started: 600, sent: 610, isFenced: isFenced), rank: 0)
         log.noteWake(of: subscriber, reason: .signal, request: signal)
         step(log, subscriber, 1050, 1050)
         log.noteWake(of: processor, reason: .task, request: -1)
-        step(log, processor, 1050, 1250, work: .combine(tokens: 1))
+        step(log, processor, 1050, 1250)
         log.noteWake(of: processor, reason: .ownStep, request: -1)
         step(log, processor, 1250, 1250)
         log.noteWake(of: peerDispatcher, reason: .task, request: -1)
@@ -163,7 +162,7 @@ private func modelledLayer(tokens: Int = 32) throws -> LayerWorkload {
         step(log, dispatcher, 0, 100, pushes: true)
         step(log, nic, 170, 170)
         let signal = log.noteRequest(
-            notice(posted: 60, started: 65, sent: 75), rank: 0, at: 170)
+            notice(posted: 60, started: 65, sent: 75), rank: 0)
         log.noteWake(of: subscriber, reason: .signal, request: signal)
         log.beginStep(of: subscriber, at: 180)
         log.noteEnd()
@@ -178,12 +177,12 @@ private func modelledLayer(tokens: Int = 32) throws -> LayerWorkload {
         log.noteWake(of: dispatcher, reason: .start, request: -1)
         step(log, dispatcher, 0, 100, pushes: true)
         step(log, nic, 250, 250)
-        let put = log.noteCompletion(notice(posted: 20, started: 20, sent: 150), rank: 0, at: 250)
+        let put = log.noteCompletion(notice(posted: 20, started: 20, sent: 150), rank: 0)
         log.noteWake(of: proxy, reason: .completion, request: put)
         step(log, proxy, 300, 350, pushes: true)
         step(log, nic, 430, 430)
         let signal = log.noteRequest(
-            notice(posted: 320, started: 320, sent: 330), rank: 0, at: 430)
+            notice(posted: 320, started: 320, sent: 330), rank: 0)
         log.noteWake(of: subscriber, reason: .signal, request: signal)
         log.beginStep(of: subscriber, at: 440)
         log.noteEnd()
@@ -202,7 +201,7 @@ private func modelledLayer(tokens: Int = 32) throws -> LayerWorkload {
         step(log, proxy, 50, 50, pushes: true)
         step(log, nic, 50, 50)
         let marker = log.noteCompletion(
-            notice(posted: 50, started: 50, sent: 50), rank: 0, at: 50)
+            notice(posted: 50, started: 50, sent: 50), rank: 0)
         log.noteWake(of: proxy, reason: .completion, request: marker)
         log.beginStep(of: proxy, at: 50)
         log.noteEnd()
