@@ -188,7 +188,7 @@ struct RunCommand {
         result.layerNanoseconds = Int(run.outcome.layerNanoseconds)
         result.drainNanoseconds = Int(counters.drainNanoseconds)
         result.exposedCommunicationNanoseconds = Int(run.outcome.exposedCommunicationNanoseconds)
-        result.clock = options.device == "cuda" ? "device" : options.clock
+        result.clock = options.clockName
         result.rounds = geometry.roundCount
         if run.hasOutput {
             result.maxRelativeError = verification?.maxRelativeError(of: run)
@@ -214,7 +214,7 @@ struct RunCommand {
         }
         var context = RunContext(
             options,
-            machine: options.clock == "real" || options.device == "cuda" ? MachineContext() : nil)
+            machine: options.isMeasured ? MachineContext() : nil)
         context.profile = profile.name
         if !profile.isBuiltIn {
             context.profileValues = Dictionary(

@@ -104,7 +104,7 @@ struct RunText {
         }
     }
 
-    private var timeName: String { options.clock == "virtual" ? "modelled" : "measured" }
+    private var timeName: String { options.isMeasured ? "measured" : "modelled" }
 
     private func table(_ finished: [RunCommand.Finished]) -> TextTable {
         var table = TextTable([

@@ -81,6 +81,11 @@ public struct RunOptions: Equatable, Sendable {
     public var jsonPath: String?
     public var tracePath: String?
 
+    /// Whose time is told: `virtual`, `real`, or `device` for the GPU's own.
+    public var clockName: String { device == "cuda" ? "device" : clock }
+    /// Time is measured and not modelled.
+    public var isMeasured: Bool { clockName != "virtual" }
+
     /// Reads the words behind `perseus run`.
     public init(parsing words: [String]) throws(PerseusError) {
         try self.init(ParsedArguments(words[...], for: RunDeclaration.command))

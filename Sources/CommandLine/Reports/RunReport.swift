@@ -21,6 +21,7 @@ public struct RunContext: Codable, Equatable, Sendable {
     public var profile: String
     /// Values by key of a profile that is not built in; left out of a report on one that is.
     public var profileValues: [String: String]?
+    /// `virtual`, `real`, or `device`: the GPU's own.
     public var clock: String
     public var compute: String
     public var verification: String
@@ -37,7 +38,7 @@ public struct RunContext: Codable, Equatable, Sendable {
     public var intermediate = 0
     public var experts = 0
     public var topK = 0
-    /// The machine, for the real clock only: a virtual run has the same bytes on every machine.
+    /// The machine, where time is measured: a virtual run has the same bytes on every machine.
     public var machine: MachineContext?
 
     public init(_ options: RunOptions, machine: MachineContext? = nil) {
@@ -54,11 +55,11 @@ public struct RunContext: Codable, Equatable, Sendable {
         case .perRank(let counts): tokensPerRank = counts
         }
         profile = options.profile
-        clock = options.clock
+        clock = options.clockName
         compute = options.compute
         verification = options.verification
         proxyThreads = options.proxyThreadCount
-        self.machine = options.clock == "real" ? machine : nil
+        self.machine = options.isMeasured ? machine : nil
         _layerIndex = Nullable(wrappedValue: options.layerIndex)
         _faults = Nullable(wrappedValue: options.faultPlan)
         _forcedOrdering = Nullable(wrappedValue: options.ordering)
@@ -101,7 +102,7 @@ public struct RunResult: Codable, Equatable, Sendable {
     public var drainNanoseconds = 0
     /// Time in which processors had nothing to do but wait for data.
     public var exposedCommunicationNanoseconds = 0
-    /// `virtual` or `real`.
+    /// `virtual`, `real` or `device`.
     public var clock = "virtual"
 
     /// Against the float64 reference; null when nothing was verified.
