@@ -25,9 +25,11 @@ public struct CopyQueue: BitwiseCopyable {
         self.done = done
     }
 
+    /// Room for `count` commands.
     @inlinable @inline(__always)
-    var hasRoom: Bool {
-        given &- perseus_load_acquire(done) < UInt64(PERSEUS_DEVICE_COPY_CAPACITY)
+    func hasRoom(for count: Int) -> Bool {
+        given &- perseus_load_acquire(done) &+ UInt64(count)
+            <= UInt64(PERSEUS_DEVICE_COPY_CAPACITY)
     }
 
     @inlinable @inline(__always)
@@ -48,15 +50,15 @@ public struct CopyQueue: BitwiseCopyable {
             value: word, target: target, kind: UInt64(PERSEUS_DEVICE_COPY_WORD.rawValue), count: 8)
     }
 
-    /// The copy blocks end.
+    /// The copy blocks end. Where there is no room they have ended already.
     public mutating func stop() {
+        guard hasRoom(for: 1) else { return }
         give(value: 0, target: 0, kind: UInt64(PERSEUS_DEVICE_COPY_STOP.rawValue), count: 0)
     }
 
-    /// Both halves carry the lap, so a half that is read too early shows itself.
+    /// Both halves carry the lap, so a half that is read too early shows itself. The caller has seen room.
     @inlinable @inline(__always)
     mutating func give(value: UInt64, target: UInt64, kind: UInt64, count: UInt64) {
-        while !hasRoom { perseus_pause() }
         let capacity = UInt64(PERSEUS_DEVICE_COPY_CAPACITY)
         let tag = ((given / capacity &+ 1) & 0xFFFF) &<< 48
         let words = UnsafeMutableRawPointer(commands + Int(given % capacity))

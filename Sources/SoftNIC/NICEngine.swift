@@ -277,8 +277,17 @@ public struct NICEngine: ~Copyable {
         if fabric.isDead(rank) { return false }
         var hasWorked = admitPosted(now: now)
         if unplacedCount > 0, finishPlaced(now: now) { hasWorked = true }
-        while noticeCount < NICEngine.noticeCapacity - 8, handleNext(now: now) { hasWorked = true }
+        while noticeCount < NICEngine.noticeCapacity - 8, hasRoomToPlace, handleNext(now: now) {
+            hasWorked = true
+        }
         return hasWorked
+    }
+
+    /// The copy blocks, if they place the bytes, take what one event may command; a delivery waits for them otherwise.
+    @inlinable @inline(__always)
+    var hasRoomToPlace: Bool {
+        guard let copies else { return true }
+        return copies.pointee.hasRoom(for: max(1, payloadWords))
     }
 
     /// Handles the earliest event that is due; false: there is none.
