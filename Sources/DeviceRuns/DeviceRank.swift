@@ -5,8 +5,7 @@ import CPerseusShims
 import PerseusMegakernel
 
 /// Stands for a rank of the megakernel: it pushes and observes by itself, and its end shows in memory that it writes.
-final class DeviceRank: Kernel {
-    let processorCount = 0
+final class DeviceRank: DispatchOnlyKernel {
     /// The end of the last round; zero until then. In memory that the device writes.
     private let end: UnsafeMutablePointer<UInt64>
     private let rank: Int
@@ -20,13 +19,4 @@ final class DeviceRank: Kernel {
     var missing: String? { isDone ? nil : "end of its last round on the device" }
 
     func dispatch() -> RoleStep { RoleStep() }
-    func follow() -> Bool { false }
-    func rescan() -> Bool { false }
-    func observe(words: Range<Int>) -> Bool { false }
-    func schedule() -> Bool { false }
-    func observeAndSchedule() -> Bool { false }
-    func process(_ processor: Int) -> RoleStep { RoleStep() }
-    func isIdle(_ processor: Int) -> Bool { true }
-    var readyTaskCount: Int { 0 }
-    var isDispatcherDue: Bool { false }
 }

@@ -31,3 +31,19 @@ public protocol Kernel: AnyObject {
     /// What the rank waits for, in words for a person.
     var missing: String? { get }
 }
+
+/// A kernel that does all of its work in `dispatch`, or on a device where no runner steps it.
+public protocol DispatchOnlyKernel: Kernel {}
+
+extension DispatchOnlyKernel {
+    public var processorCount: Int { 0 }
+    public func follow() -> Bool { false }
+    public func rescan() -> Bool { false }
+    public func observe(words: Range<Int>) -> Bool { false }
+    public func schedule() -> Bool { false }
+    public func observeAndSchedule() -> Bool { false }
+    public func process(_ processor: Int) -> RoleStep { RoleStep() }
+    public func isIdle(_ processor: Int) -> Bool { true }
+    public var readyTaskCount: Int { 0 }
+    public var isDispatcherDue: Bool { false }
+}

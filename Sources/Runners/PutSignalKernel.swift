@@ -41,7 +41,7 @@ package struct TransferList: Sendable {
 }
 
 /// Pushes one transfer after the other, signals them as the scheme's program says, and asks for a quiet at the end.
-final class PutSignalKernel: Kernel {
+final class PutSignalKernel: DispatchOnlyKernel {
     private enum Phase { case push, signalGroup, askQuiet, waitQuiet, done }
 
     private let rank: Int
@@ -80,16 +80,6 @@ final class PutSignalKernel: Kernel {
 
     deinit { words.deallocate() }
 
-    let processorCount = 0
-    func follow() -> Bool { false }
-    func rescan() -> Bool { false }
-    func observe(words: Range<Int>) -> Bool { false }
-    func schedule() -> Bool { false }
-    func observeAndSchedule() -> Bool { false }
-    func process(_ processor: Int) -> RoleStep { RoleStep() }
-    func isIdle(_ processor: Int) -> Bool { true }
-    var readyTaskCount: Int { 0 }
-    var isDispatcherDue: Bool { false }
     var isDone: Bool { phase == .done }
     var missing: String? { phase == .waitQuiet ? "completion of its own puts" : nil }
 

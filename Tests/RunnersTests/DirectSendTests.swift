@@ -191,23 +191,13 @@ private final class ThreadGPU: @unchecked Sendable {
 }
 
 /// What a runner sees of a rank whose roles run elsewhere.
-private final class ElsewhereKernel: Kernel {
-    let processorCount = 0
+private final class ElsewhereKernel: DispatchOnlyKernel {
     let end: UnsafeMutablePointer<UInt64>
     init(_ end: UnsafeMutablePointer<UInt64>) { self.end = end }
 
     var isDone: Bool { perseus_load_acquire(end) != 0 }
     var missing: String? { isDone ? nil : "end" }
     func dispatch() -> RoleStep { RoleStep() }
-    func follow() -> Bool { false }
-    func rescan() -> Bool { false }
-    func observe(words: Range<Int>) -> Bool { false }
-    func schedule() -> Bool { false }
-    func observeAndSchedule() -> Bool { false }
-    func process(_ processor: Int) -> RoleStep { RoleStep() }
-    func isIdle(_ processor: Int) -> Bool { true }
-    var readyTaskCount: Int { 0 }
-    var isDispatcherDue: Bool { false }
 }
 
 @Suite struct DirectSendTests {
