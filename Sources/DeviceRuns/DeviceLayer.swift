@@ -66,8 +66,6 @@ public struct DeviceGrid: Sendable, Equatable {
 public final class LayerKernel {
     let function: DeviceFunction
     let sharedBytes: Int
-    public var registersPerThread: Int { function.registersPerThread }
-    public var localBytes: Int { function.localBytes }
 
     public init(_ model: MoEModel, device: CUDADevice) throws {
         let shape = LayerKernelShape(model)
@@ -293,14 +291,6 @@ public final class DeviceLayer {
         layout.times = host.add(rounds * MemoryLayout<perseus_device_round_times>.stride)
         layout.hostBytes = host.byteCount
         return layout
-    }
-
-    /// Bytes of device memory that a geometry takes beside the weights.
-    public static func byteCount(_ workload: DeviceWorkload) -> Int {
-        let layout = plan(workload, rounds: 1)
-        let tokens = workload.geometry.tokensPerRank.reduce(0, +)
-        return (layout.arenaBytes + layout.tableBytes) * workload.geometry.rankCount
-            + tokens * workload.geometry.model.hidden * 6
     }
 
     // MARK: Filling

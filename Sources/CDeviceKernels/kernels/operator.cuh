@@ -165,7 +165,7 @@ struct Scheduler {
             static_cast<uint32_t>(rows)};
     }
 
-    /// Looks at the next 32 dispatch words from `cursor` on; `seen` has a bit for each of this lane's words.
+    /// Looks at the 32 dispatch words from `base` on and takes those that have come; `seen` has a bit for each word.
     __device__ bool look_for_words(uint32_t base, uint32_t *seen) {
         const perseus_device_rank &rank = layer.rank();
         const uint32_t total = layer.layer->rank_count * rank.expert_count;
@@ -339,7 +339,6 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
             }
             if (!has_worked && __all_sync(0xFFFFFFFF, scheduler.queue.is_dry())) scheduler.release_waiting();
         }
-        // One lane looks and tells the others: what they decide on must be the same.
         const bool all_here = scheduler.words_left == 0;
         const uint32_t groups_done = load_acquire_gpu(counter(rank, kExpertGroupsDone));
         // Lanes decide together: each of them has acquired what it counts.

@@ -18,8 +18,8 @@ enum KernelsDeclaration {
         summary: "compile the device code, and say what each kernel uses",
         discussion: "Compiles every device program for sm_90a with NVRTC or nvcc, without a GPU "
             + "and without the cache, and prints registers, stack, spills and shared memory of "
-            + "each kernel. Exits with 1 when a kernel spills registers or does not compile, and "
-            + "with 3 when there is no compiler; PERSEUS_NVRTC names one, as a library or as its "
+            + "each kernel. Exits with 1 when a kernel spills more registers than is known of it or "
+            + "does not compile, and with 3 when there is no compiler; PERSEUS_NVRTC names one, as a library or as its "
             + "folder.",
         groups: [OptionGroup(title: "Options", entries: [CommonOptions.json.entry])],
         examples: examples)
