@@ -1,7 +1,7 @@
-// SHA-256 as FIPS 180-4 defines it: names cache entries and notices when one was damaged.
+// SHA-256 as FIPS 180-4 defines it: names cache entries, notices damage, and proves that a token is known.
 
 /// The digest of bytes that arrive in pieces.
-struct SHA256 {
+public struct SHA256 {
     private var state: [UInt32] = [
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab,
         0x5be0_cd19,
@@ -9,14 +9,23 @@ struct SHA256 {
     private var pending: [UInt8] = []
     private var byteCount: UInt64 = 0
 
+    public init() {}
+
     /// The 32 bytes of the digest of `bytes`.
-    static func digest(_ bytes: [UInt8]) -> [UInt8] {
+    public static func digest(_ bytes: [UInt8]) -> [UInt8] {
         var hash = SHA256()
         hash.update(bytes)
         return hash.finish()
     }
 
-    mutating func update(_ bytes: [UInt8]) {
+    /// The 32 bytes of HMAC-SHA256 (RFC 2104): only who knows `key` can make them of `message`.
+    public static func authenticate(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
+        let short = key.count > 64 ? digest(key) : key
+        let padded = short + [UInt8](repeating: 0, count: 64 - short.count)
+        return digest(padded.map { $0 ^ 0x5C } + digest(padded.map { $0 ^ 0x36 } + message))
+    }
+
+    public mutating func update(_ bytes: [UInt8]) {
         byteCount += UInt64(bytes.count)
         pending += bytes
         var start = 0
@@ -28,13 +37,13 @@ struct SHA256 {
     }
 
     /// A text and its length, so that two texts cannot be cut differently into the same bytes.
-    mutating func update(_ text: String) {
+    public mutating func update(_ text: String) {
         let bytes = Array(text.utf8)
         update(Self.bigEndian(UInt64(bytes.count)))
         update(bytes)
     }
 
-    mutating func finish() -> [UInt8] {
+    public mutating func finish() -> [UInt8] {
         let bitCount = byteCount * 8
         let zeros = (119 - Int(byteCount % 64)) % 64
         update([0x80] + [UInt8](repeating: 0, count: zeros) + Self.bigEndian(bitCount))
