@@ -39,7 +39,7 @@ let package = Package(
         // Quantities, clock, seeded random, trace events, errors, suggestions for mistyped names.
         swiftTarget("Primitives", ["CPerseusShims"]),
         // Symmetric heap and regions.
-        swiftTarget("Memory", ["CPerseusABI", "PerseusPrimitives"]),
+        swiftTarget("Memory", ["CPerseusABI", "CPerseusShims", "PerseusPrimitives"]),
         // Shapes, routers, plan, combine, reference layer: stages 1-3 and 10.
         swiftTarget("MoE", ["CExpertKernels", "PerseusPrimitives"]),
         // Published checkpoints: safetensors and model configurations.
@@ -51,6 +51,8 @@ let package = Package(
         swiftTarget("CommandRing", ["CPerseusABI", "CPerseusShims", "PerseusPrimitives"]),
         // Stage 7: the NIC contract.
         swiftTarget("Transport", ["CPerseusABI", "CPerseusShims", "PerseusPrimitives"]),
+        // Ranks as processes: starting them, the rendezvous, noticing who is gone.
+        swiftTarget("Launch", ["CPerseusShims", "PerseusTransport", "PerseusPrimitives"]),
         // Stages 5 and 6: drain, order, post.
         swiftTarget(
             "Proxy",
@@ -62,8 +64,8 @@ let package = Package(
         swiftTarget(
             "SoftNIC",
             [
-                "CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusTransport",
-                "PerseusPrimitives",
+                "CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusMemory",
+                "PerseusTransport", "PerseusPrimitives",
             ]),
         // Roles of stages 1-4 and 8-10 as state machines.
         swiftTarget(
@@ -127,7 +129,7 @@ let package = Package(
                 "PerseusCommandLine", "PerseusRunners", "PerseusExperiments", "PerseusBenchmarks",
                 "PerseusCheckpoints", "PerseusMoE", "PerseusExpertKernels", "PerseusPrimitives",
                 "PerseusMegakernel", "PerseusProxy", "PerseusSoftNIC", "PerseusTransport",
-                "PerseusDevice", "PerseusDeviceRuns",
+                "PerseusDevice", "PerseusDeviceRuns", "PerseusLaunch",
             ],
             path: "Sources/perseus", swiftSettings: settings),
         swiftTests("Primitives", ["PerseusPrimitives"]),
@@ -151,6 +153,7 @@ let package = Package(
                 "CPerseusShims",
                 "PerseusPrimitives",
             ]),
+        swiftTests("Launch", ["PerseusLaunch", "PerseusTransport", "PerseusPrimitives"]),
         swiftTests(
             "SoftNIC", ["PerseusSoftNIC", "PerseusTransport", "CPerseusABI", "PerseusPrimitives"]),
         swiftTests(

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 int perseus_shared_memory_create(const char *name, size_t byte_count) {
-    int descriptor = memfd_create(name, MFD_CLOEXEC);
+    int descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0) return -errno;
     if (ftruncate(descriptor, (off_t)byte_count) != 0) {
         int failure = errno;

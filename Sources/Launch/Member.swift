@@ -1,0 +1,248 @@
+// A member's end of the lifeline: the way in, and what comes from rank 0 afterwards.
+
+import Glibc
+import PerseusPrimitives
+import PerseusTransport
+
+/// The end of every rank but 0.
+final class Member: GroupEnd {
+    private let connection: Connection
+    private let times: LifelineTimes
+    private var events: [GroupEvent] = []
+    private var lastStep: UInt64
+    private var lastHeartbeat: UInt64
+    private var isOver = false
+    private var hasFarewell = false
+    /// The last step that this rank brought something to, until its result is here.
+    private var awaited: UInt32?
+    private var partial: [[UInt8]] = []
+
+    init(admitted connection: Connection, times: LifelineTimes, now: UInt64) {
+        self.connection = connection
+        self.times = times
+        lastStep = now
+        lastHeartbeat = now
+        connection.lastHeard = now
+    }
+
+    var descriptors: [(descriptor: Int32, wantsWrite: Bool)] {
+        isOver ? [] : [(connection.descriptor, connection.hasOutgoing)]
+    }
+
+    func takeEvents() -> [GroupEvent] {
+        defer { events = [] }
+        return events
+    }
+
+    func step(now: UInt64) {
+        if now &- lastStep > 3 * times.heartbeat { connection.lastHeard = now }
+        lastStep = now
+        guard !isOver else { return }
+        connection.receive(now: now)
+        connection.flush()
+        do throws(MalformedFrame) {
+            while let frame = try connection.reader.next(), !isOver { try hear(frame) }
+        } catch {
+            return lose("sent what is no part of the rendezvous: \(error.reason)")
+        }
+        if connection.isClosed {
+            return lose(hasFarewell ? "has left the job" : closedReason)
+        }
+        if now > connection.lastHeard, now &- connection.lastHeard > times.silence {
+            return lose(silentReason(now &- connection.lastHeard))
+        }
+        if now &- lastHeartbeat >= times.heartbeat {
+            lastHeartbeat = now
+            connection.send(Frame(kind: .heartbeat))
+        }
+    }
+
+    /// Rank 0 is lost, and with it the way to all others. One that has said farewell owes nothing but a result.
+    private func lose(_ reason: String) {
+        guard !isOver else { return }
+        isOver = true
+        if hasFarewell && awaited == nil { return }
+        events.append(.loss(RankLoss(rank: 0, reason: reason)))
+    }
+
+    private func hear(_ frame: Frame) throws(MalformedFrame) {
+        var reader = ByteReader(frame.payload)
+        switch frame.kind {
+        case .heartbeat: break
+        case .result: try takeResult(&reader)
+        case .loss:
+            guard let rank = reader.integer(UInt32.self), let reason = reader.text() else {
+                throw MalformedFrame(reason: "a broken notice")
+            }
+            events.append(.loss(RankLoss(rank: Int(rank), reason: reason)))
+        case .failure: lose("failed: \(reader.text() ?? "without a reason")")
+        case .farewell: hasFarewell = true
+        default: throw MalformedFrame(reason: "an unexpected \(frame.kind)")
+        }
+    }
+
+    private func takeResult(_ reader: inout ByteReader) throws(MalformedFrame) {
+        guard let sequence = reader.integer(UInt32.self), let isLast = reader.integer(UInt8.self),
+            let count = reader.integer(UInt32.self)
+        else { throw MalformedFrame(reason: "a broken result") }
+        for _ in 0..<count {
+            guard let blob = reader.block() else {
+                throw MalformedFrame(reason: "a broken result")
+            }
+            partial.append(blob)
+        }
+        guard isLast == 1 else { return }
+        if awaited == sequence { awaited = nil }
+        events.append(.result(sequence: sequence, blobs: partial))
+        partial = []
+    }
+
+    func contribute(_ contribution: Contribution) {
+        awaited = contribution.sequence
+        for frame in contribution.frames { connection.send(frame) }
+    }
+
+    func leave(failure: String?) {
+        guard !isOver else { return }
+        connection.send(failure.map(failureFrame) ?? Frame(kind: .farewell))
+        connection.finish(within: 500_000_000)
+    }
+}
+
+// MARK: - The way in
+
+/// What a member says of itself when it joins.
+struct MemberClaims {
+    var rank: Int
+    var size: Int
+    var token: JobToken
+    var agreement: Agreement
+}
+
+extension Member {
+    /// Connects to rank 0 and returns when every rank is there.
+    ///
+    /// - Errors: `deadline` when that takes longer than allowed; rank 0's own error when it refuses; `badInput` when it
+    ///   does not know the token; `environment` when something else listens there.
+    static func join(
+        at address: SocketAddress, _ claims: MemberClaims, times: LifelineTimes,
+        wait: JoinDeadline
+    ) throws(PerseusError) -> Member {
+        let descriptor = try connect(to: address, wait)
+        let connection = Connection(
+            descriptor: descriptor, limit: Coordinator.memberFrameLimit, now: monotonicNow())
+        let nonce = JobToken.randomBytes(JobToken.nonceByteCount)
+        var greeting = ByteWriter()
+        greeting.append(protocolVersion)
+        connection.send(Frame(kind: .greeting, payload: greeting.bytes + nonce))
+        let challenge = try expect(.challenge, on: connection, address, wait)
+        let size = JobToken.nonceByteCount
+        guard challenge.count == size + JobToken.proofByteCount else {
+            throw stranger(address, "its challenge has \(challenge.count) bytes")
+        }
+        let theirNonce = Array(challenge.prefix(size))
+        let expected = claims.token.coordinatorProof(
+            memberNonce: nonce, coordinatorNonce: theirNonce)
+        guard JobToken.areEqual(expected, Array(challenge.dropFirst(size))) else {
+            throw PerseusError(
+                .badInput,
+                "rank 0 at \(address) has another token: PERSEUS_JOB_TOKEN differs, or another job listens"
+                    + " there")
+        }
+        var writer = ByteWriter()
+        writer.append(UInt32(claims.rank))
+        writer.append(UInt32(claims.size))
+        claims.agreement.write(to: &writer)
+        let proof = claims.token.memberProof(
+            memberNonce: nonce, coordinatorNonce: theirNonce, claims: writer.bytes)
+        connection.send(Frame(kind: .join, payload: writer.bytes + proof))
+        // Rank 0 knows who is missing, and says so when its own time is over.
+        let patience = JoinDeadline(
+            total: wait.total + 1_000_000_000, isInterrupted: wait.isInterrupted)
+        _ = try expect(.admitted, on: connection, address, patience)
+        return Member(admitted: connection, times: times, now: monotonicNow())
+    }
+
+    private static func stranger(_ address: SocketAddress, _ reason: String) -> PerseusError {
+        PerseusError(
+            .environment, "what listens at \(address) is no rank 0 of a perseus job: \(reason)")
+    }
+
+    /// Tries until somebody listens: rank 0 may start later.
+    private static func connect(
+        to address: SocketAddress, _ wait: JoinDeadline
+    ) throws(PerseusError) -> Int32 {
+        while true {
+            let (descriptor, code) = address.connect(within: wait.remaining)
+            if descriptor >= 0 { return descriptor }
+            try wait.check {
+                "cannot reach rank 0 at \(address) within \(LifelineTimes.silence(wait.total)):"
+                    + " \(String(cString: strerror(code)))"
+            }
+            usleep(50_000)
+        }
+    }
+
+    /// The payload of the next frame, which must be of `kind`; heartbeats do not count.
+    private static func expect(
+        _ kind: Frame.Kind, on connection: Connection, _ address: SocketAddress,
+        _ wait: JoinDeadline
+    ) throws(PerseusError) -> [UInt8] {
+        while true {
+            connection.flush()
+            connection.receive(now: monotonicNow())
+            let frame: Frame?
+            do throws(MalformedFrame) {
+                frame = try connection.reader.next()
+            } catch { throw stranger(address, error.reason) }
+            if let frame {
+                if frame.kind == kind { return frame.payload }
+                if frame.kind == .heartbeat { continue }
+                if frame.kind == .refused { throw refusal(frame.payload) }
+                throw stranger(address, "an unexpected \(frame.kind)")
+            }
+            if connection.isClosed {
+                throw PerseusError(
+                    .deadline, "rank 0 at \(address) closed the connection during the rendezvous")
+            }
+            try wait.check {
+                kind == .admitted
+                    ? "rank 0 at \(address) did not begin within \(LifelineTimes.silence(wait.total))"
+                    : "rank 0 at \(address) did not answer within"
+                        + " \(LifelineTimes.silence(wait.total))"
+            }
+            var entry = pollfd(
+                descriptor: connection.descriptor, wantsWrite: connection.hasOutgoing)
+            poll(&entry, 1, 50)
+        }
+    }
+
+    private static func refusal(_ payload: [UInt8]) -> PerseusError {
+        var reader = ByteReader(payload)
+        let kind = reader.integer(UInt8.self).flatMap { PerseusError.Kind(rawValue: Int32($0)) }
+        return PerseusError(kind ?? .environment, reader.text() ?? "rank 0 refused this rank")
+    }
+}
+
+/// How long joining may take, and whether anybody still wants it.
+struct JoinDeadline {
+    let start: UInt64
+    let total: UInt64
+    let isInterrupted: @Sendable () -> Bool
+
+    init(total: UInt64, isInterrupted: @escaping @Sendable () -> Bool) {
+        start = monotonicNow()
+        self.total = total
+        self.isInterrupted = isInterrupted
+    }
+
+    var remaining: UInt64 {
+        let used = monotonicNow() &- start
+        return used < total ? total - used : 0
+    }
+
+    func check(_ reason: () -> String) throws(PerseusError) {
+        if isInterrupted() { throw PerseusError(.deadline, "interrupted during the rendezvous") }
+        if remaining == 0 { throw PerseusError(.deadline, reason()) }
+    }
+}
