@@ -28,6 +28,8 @@ public final class PackedExperts: @unchecked Sendable {
     /// Bytes of scratch one caller needs, to be aligned to 64 bytes.
     public let scratchByteCount: Int
 
+    /// Those that were packed; the others cannot be multiplied.
+    private let packedRange: Range<Int>
     private let memory: MappedMemory
     private let expertByteCount: Int
     private let kernel: UnsafePointer<perseus_expert_kernel>
@@ -36,27 +38,32 @@ public final class PackedExperts: @unchecked Sendable {
     /// Bytes of all packed experts.
     public var byteCount: Int { memory.byteCount }
 
-    /// Loads and packs every expert of `source`.
+    /// Loads and packs every expert of `source`, or those of `experts`.
     ///
-    /// - Parameter threads: how many experts are loaded and packed at once; no effect on the
-    ///   result.
+    /// - Parameters:
+    ///   - threads: how many experts are loaded and packed at once; no effect on the result.
+    ///   - experts: of a rank that owns these only; their numbers stay those of `source`.
     /// - Throws: `.badInput` for sizes that are not multiples of 8; `.environment` when the machine
     ///   lacks the variant or the memory (checked before any is taken); whatever the source throws,
     ///   for the lowest expert that failed.
     public convenience init(
         source: some ExpertWeightSource, activation: ExpertActivation,
-        variant: ExpertKernelVariant = .best, threads: Int = 2
+        variant: ExpertKernelVariant = .best, threads: Int = 2, experts: Range<Int>? = nil
     ) throws {
         try self.init(
             source: source, activation: activation, variant: variant, threads: threads,
-            availableByteCount: availableMemory())
+            experts: experts, availableByteCount: availableMemory())
     }
 
     init(
         source: some ExpertWeightSource, activation: ExpertActivation, variant: ExpertKernelVariant,
-        threads: Int, availableByteCount: Int
+        threads: Int, experts: Range<Int>? = nil, availableByteCount: Int
     ) throws {
         precondition(threads >= 1, "PackedExperts: threads must be positive")
+        let packedRange = experts ?? 0..<source.expertCount
+        precondition(
+            packedRange.lowerBound >= 0 && packedRange.upperBound <= source.expertCount,
+            "PackedExperts: no such experts")
         try source.dimensions.validate()
         guard let kernel = variant.kernel else {
             throw PerseusError(
@@ -64,14 +71,15 @@ public final class PackedExperts: @unchecked Sendable {
         }
         var shape = perseus_expert_shape(source.dimensions, activation)
         let expertByteCount = kernel.pointee.packed_byte_count(&shape)
-        let workers = max(1, min(threads, source.expertCount))
-        let total = max(1, source.expertCount) * expertByteCount
+        let workers = max(1, min(threads, packedRange.count))
+        let total = max(1, packedRange.count) * expertByteCount
         let staging = ExpertWeightBuffer.byteCount(source.dimensions, hasBias: source.hasBias)
         try requireMemory(
             total + workers * staging, available: availableByteCount, purpose: "expert weights")
         memory = try MappedMemory(byteCount: total, purpose: "expert weights")
         self.variant = variant
         self.expertCount = source.expertCount
+        self.packedRange = packedRange
         self.dimensions = source.dimensions
         self.activation = activation
         self.kernel = kernel
@@ -87,15 +95,16 @@ public final class PackedExperts: @unchecked Sendable {
     }
 
     private func packExperts(of source: some ExpertWeightSource, threads: Int) throws {
-        try runOnThreads(threads, itemCount: source.expertCount) { experts in
+        try runOnThreads(threads, itemCount: packedRange.count) { items in
             let storage = ExpertWeightStorage(
                 dimensions: source.dimensions, hasBias: source.hasBias)
             let buffer = storage.buffer
-            for expert in experts {
+            for item in items {
+                let expert = self.packedRange.lowerBound + item
                 do {
                     try source.load(expert: expert, into: buffer)
                 } catch {
-                    return (expert, error)
+                    return (item, error)
                 }
                 var published = buffer.published
                 self.kernel.pointee.pack(self.shape, &published, self.packed(expert))
@@ -105,7 +114,7 @@ public final class PackedExperts: @unchecked Sendable {
     }
 
     private func packed(_ expert: Int) -> UnsafeMutableRawPointer {
-        memory.address + expert * expertByteCount
+        memory.address + (expert - packedRange.lowerBound) * expertByteCount
     }
 
     // MARK: Hot path
@@ -157,7 +166,7 @@ public final class PackedExperts: @unchecked Sendable {
     }
 
     private func check(expert: Int, rows: Int, scratch: UnsafeMutableRawPointer) {
-        precondition(expert >= 0 && expert < expertCount, "PackedExperts: no such expert")
+        precondition(packedRange.contains(expert), "PackedExperts: no such expert")
         precondition(
             rows >= 1 && rows <= Int(PERSEUS_EXPERT_MAX_ROWS), "PackedExperts: 1 to 128 rows")
         precondition(

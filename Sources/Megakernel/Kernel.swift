@@ -30,6 +30,12 @@ public protocol Kernel: AnyObject {
     var isDone: Bool { get }
     /// What the rank waits for, in words for a person.
     var missing: String? { get }
+    /// The same, of `peers` if they owe anything: they are lost, and everything else is their fault.
+    func missing(from peers: Set<Int>) -> String?
+}
+
+extension Kernel {
+    public func missing(from peers: Set<Int>) -> String? { missing }
 }
 
 /// A kernel that does all of its work in `dispatch`, or on a device where no runner steps it.

@@ -79,7 +79,16 @@ public struct LayerGeometry: Sendable {
     @inline(__always)
     public func isLocal(_ a: Int, _ b: Int) -> Bool { a / ranksPerNode == b / ranksPerNode }
 
-    /// Tokens of `rank` that `round` sends.
+    /// Every token of the layer, counted over the ranks in order.
+    public var allTokens: Range<Int> { 0..<tokensPerRank.reduce(0, +) }
+
+    /// The tokens of `rank` among all of the layer.
+    public func tokens(of rank: Int) -> Range<Int> {
+        let begin = tokensPerRank[..<rank].reduce(0, +)
+        return begin..<begin + tokensPerRank[rank]
+    }
+
+    /// Tokens of `rank` that `round` sends, counted from its first.
     public func tokens(of rank: Int, round: Int) -> Range<Int> {
         let begin = min(round * roundTokens, tokensPerRank[rank])
         return begin..<min(begin + roundTokens, tokensPerRank[rank])

@@ -117,7 +117,12 @@ public final class RankKernel: Kernel {
     public var isDone: Bool { state.isLayerDone }
 
     /// What the rank waits for, in words for a person.
-    public var missing: String? { subscriber.pointee.describeMissing() }
+    public var missing: String? { missing(from: []) }
+
+    /// The same, of `peers` if they owe anything.
+    public func missing(from peers: Set<Int>) -> String? {
+        subscriber.pointee.describeMissing(from: peers)
+    }
 
     /// Tasks that wait for a processor.
     public var readyTaskCount: Int { queue.count }

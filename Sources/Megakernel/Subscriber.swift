@@ -153,10 +153,15 @@ public struct Subscriber: ~Copyable {
         return true
     }
 
-    /// The first word that is missing, in words for a person; nil when none is.
-    func describeMissing() -> String? {
-        for slot in 0..<wordsPerSource * state.geometry.rankCount where observedEpoch[slot] != epoch
-        {
+    /// The first word that is missing, of `peers` if any is, in words for a person; nil when none is.
+    func describeMissing(from peers: Set<Int>) -> String? {
+        (peers.isEmpty ? nil : describeMissing { peers.contains($0) })
+            ?? describeMissing { _ in true }
+    }
+
+    private func describeMissing(where isMeant: (Int) -> Bool) -> String? {
+        for slot in 0..<wordsPerSource * state.geometry.rankCount
+        where observedEpoch[slot] != epoch && isMeant(slot / wordsPerSource) {
             let expert = state.experts.lowerBound + slot % wordsPerSource
             return "dispatch signal of expert \(expert) from peer \(slot / wordsPerSource)"
         }
@@ -164,6 +169,7 @@ public struct Subscriber: ~Copyable {
         for block in 0..<state.returnBlockCount where !isBlockObserved[block] {
             let expert = Int(state.returnBlocks[block].expert)
             let owner = state.geometry.placement.owner(of: expert)
+            guard isMeant(owner) else { continue }
             return
                 "return signal of expert \(expert), rows \(state.returnBlocks[block].firstRow) to"
                 + " \(state.returnBlocks[block].firstRow + state.returnBlocks[block].rows - 1),"

@@ -17,6 +17,8 @@ public final class SymmetricHeap: @unchecked Sendable {
     /// nil where no ordering stages signal words.
     public let shadowWords: UnsafeMutablePointer<UInt64>?
     private let signalWordCount: Int
+    /// Where the regions lie, in a job of processes; nil: this object owns them.
+    private let shared: SharedMemory?
 
     /// - Throws: `environment` when the address space cannot be had.
     public init(layout: perseus_arena_layout, hasData: Bool, hasShadow: Bool = true) throws {
@@ -35,6 +37,7 @@ public final class SymmetricHeap: @unchecked Sendable {
         } else {
             data = nil
         }
+        shared = nil
         signalWordCount = Int(layout.signal_byte_count) / 8
         signalWords = .allocate(capacity: signalWordCount)
         signalWords.initialize(repeating: 0, count: signalWordCount)
@@ -42,7 +45,25 @@ public final class SymmetricHeap: @unchecked Sendable {
         shadowWords?.initialize(repeating: 0, count: signalWordCount)
     }
 
+    /// Regions in shared memory, at byte offsets that are multiples of a page; zeros where nobody has written.
+    public init(
+        layout: perseus_arena_layout, in memory: SharedMemory, data: Int?, signals: Int,
+        shadow: Int?
+    ) {
+        self.layout = layout
+        shared = memory
+        signalWordCount = Int(layout.signal_byte_count) / 8
+        self.data = data.map { memory.base + $0 }
+        signalWords = (memory.base + signals).bindMemory(
+            to: UInt64.self, capacity: signalWordCount)
+        let count = signalWordCount
+        shadowWords = shadow.map {
+            (memory.base + $0).bindMemory(to: UInt64.self, capacity: count)
+        }
+    }
+
     deinit {
+        guard shared == nil else { return }
         if let data { munmap(data, Int(layout.data_byte_count)) }
         signalWords.deallocate()
         shadowWords?.deallocate()

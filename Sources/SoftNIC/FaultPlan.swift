@@ -12,7 +12,7 @@ import PerseusPrimitives
 /// | `reorder=P@T` | where the NIC may reorder: with probability P a fragment lands up to T later than the rest |
 /// | `jitter=T` | every request arrives up to T later |
 /// | `clog=R@A..B` | nothing reaches rank R from time A to B; it arrives at B |
-/// | `kill=R@T` | rank R dies at time T: it neither sends, receives nor computes any more |
+/// | `kill=R@T` | rank R dies at time T: it neither sends, receives nor computes any more; one that is a process is killed |
 /// | `random=N` | a plan drawn from seed N (without kills) |
 public struct FaultPlan: Equatable, Sendable {
     public struct Clog: BitwiseCopyable, Equatable, Sendable {

@@ -33,6 +33,18 @@ public struct SoftFabricView: BitwiseCopyable {
     @usableFromInline let deadFlags: UnsafeMutablePointer<UInt64>
     @usableFromInline let receiveQueues: UnsafeMutablePointer<CommandRing>
 
+    /// Tables of `rankCount`, the ports given.
+    init(rankCount: Int, ports: UnsafeMutablePointer<UInt64>) {
+        self.rankCount = rankCount
+        let regionCount = rankCount * Self.regionsPerRank
+        regions = .allocate(capacity: regionCount)
+        regions.initialize(repeating: SoftRegion(base: nil, byteCount: 0), count: regionCount)
+        portBusyUntil = ports
+        deadFlags = .allocate(capacity: rankCount)
+        deadFlags.initialize(repeating: 0, count: rankCount)
+        receiveQueues = .allocate(capacity: rankCount)
+    }
+
     @inlinable @inline(__always)
     func isDead(_ rank: Int) -> Bool { perseus_load_acquire(deadFlags + rank) != 0 }
 
@@ -69,7 +81,10 @@ public struct SoftFabricView: BitwiseCopyable {
 /// Owns the wiring of one job: regions, receive queues and port occupancy of all ranks. It must outlive the NICs.
 public final class SoftFabric: @unchecked Sendable {
     let view: SoftFabricView
-    private let receiveMemory: UnsafeMutableRawPointer
+    /// Receive queues that this object owns; nil where they lie in shared memory.
+    private let receiveMemory: UnsafeMutableRawPointer?
+    /// Where regions, ports and receive queues lie in a job of processes.
+    private let shared: SharedFabric?
     /// The models of the engines so far, mostly one.
     private var models: [SharedModel] = []
     let hasReceiveQueues: Bool
@@ -77,23 +92,30 @@ public final class SoftFabric: @unchecked Sendable {
 
     /// - Parameter receiveDepth: slots of each rank's receive queue; 0 where no ordering uses immediates.
     public init(rankCount: Int, receiveDepth: Int) {
-        let regionCount = rankCount * SoftFabricView.regionsPerRank
-        view = SoftFabricView(
-            rankCount: rankCount, regions: .allocate(capacity: regionCount),
-            portBusyUntil: .allocate(capacity: rankCount),
-            deadFlags: .allocate(capacity: rankCount),
-            receiveQueues: .allocate(capacity: rankCount))
-        view.regions.initialize(repeating: SoftRegion(base: nil, byteCount: 0), count: regionCount)
+        view = SoftFabricView(rankCount: rankCount, ports: .allocate(capacity: rankCount))
         view.portBusyUntil.initialize(repeating: 0, count: rankCount)
-        view.deadFlags.initialize(repeating: 0, count: rankCount)
+        shared = nil
         hasReceiveQueues = receiveDepth > 0
         let stride = hasReceiveQueues ? CommandRing.byteCount(capacity: receiveDepth) : 0
-        receiveMemory = .allocate(byteCount: max(64, stride * rankCount), alignment: 128)
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: max(64, stride * rankCount), alignment: 128)
+        receiveMemory = memory
         guard hasReceiveQueues else { return }
         for rank in 0..<rankCount {
             (view.receiveQueues + rank).initialize(
-                to: CommandRing.initialize(
-                    at: receiveMemory + rank * stride, capacity: receiveDepth))
+                to: CommandRing.initialize(at: memory + rank * stride, capacity: receiveDepth))
+        }
+    }
+
+    /// The wiring of a job of processes, as one of them sees it: who is dead is its own belief, everything else that
+    /// changes is shared.
+    public init(shared: SharedFabric) {
+        view = SoftFabricView(rankCount: shared.rankCount, ports: shared.ports)
+        self.shared = shared
+        receiveMemory = nil
+        hasReceiveQueues = !shared.receiveQueues.isEmpty
+        for (rank, queue) in shared.receiveQueues.enumerated() {
+            (view.receiveQueues + rank).initialize(to: queue)
         }
     }
 
@@ -109,10 +131,10 @@ public final class SoftFabric: @unchecked Sendable {
             model.memory.deallocate()
         }
         view.regions.deallocate()
-        view.portBusyUntil.deallocate()
+        if shared == nil { view.portBusyUntil.deallocate() }
         view.deadFlags.deallocate()
         view.receiveQueues.deallocate()
-        receiveMemory.deallocate()
+        receiveMemory?.deallocate()
     }
 
     /// What engines with these parameters read; one copy for all of them.
