@@ -6,6 +6,7 @@ import PerseusMoE
 import PerseusPrimitives
 import PerseusProxy
 import PerseusSoftNIC
+import PerseusTransport
 
 /// What is computed: the shape, the tokens, the weights. Shared by all schemes of a run.
 public struct LayerWorkload: Sendable {
@@ -43,6 +44,8 @@ public struct RunSettings: Sendable {
     public var chargesPosting = false
     /// Fill the receiving arenas with NaN first.
     public var poisons = false
+    /// Threads are those of one rank: the others are processes of their own.
+    public var isOneRank = false
 
     public init(profile: Profile) { self.profile = profile }
 }
@@ -50,15 +53,19 @@ public struct RunSettings: Sendable {
 /// A finished run and everything that can be asked about it.
 public struct SchemeRun {
     public let setup: SchemeSetup
-    public let outcome: RunOutcome
+    public internal(set) var outcome: RunOutcome
     public let job: LayerJob
+    /// Of the ranks of this process.
     public let checker: OrderChecker?
+    /// What the checkers of all ranks found; nil where order was not checked.
+    public internal(set) var findings: OrderFindings?
     /// nil unless the settings ask for it.
     public let criticalPath: CriticalPath?
 
-    /// [all tokens, hidden] F32; empty in a run with modelled compute.
+    /// [all tokens, hidden] F32, in a process that is not rank 0 those of its rank; empty in a run with modelled
+    /// compute.
     public var output: UnsafeBufferPointer<Float> {
-        let count = job.geometry.tokensPerRank.reduce(0, +) * job.geometry.model.hidden
+        let count = job.outputTokens.count * job.geometry.model.hidden
         return UnsafeBufferPointer(start: job.output, count: job.output == nil ? 0 : count)
     }
 
@@ -72,11 +79,14 @@ public struct SchemeRun {
 /// Runs `workload` under `scheme`.
 ///
 /// A layer that does not finish is not an error here: `outcome.failure` says what is stuck.
+///
+/// - Parameter group: the processes that run the other ranks; rank 0 returns the whole layer's output, counters and
+///   findings, the others their own.
 /// - Throws: `badInput` when the scheme's ordering is not proven on the profile's fabric, `environment` when memory
-///   cannot be had.
+///   cannot be had, `deadline` when the group loses a rank before or after the layer.
 public func runScheme(
     _ scheme: Scheme, _ workload: LayerWorkload, _ settings: RunSettings,
-    trace: TraceRecorder? = nil
+    trace: TraceRecorder? = nil, group: (any Rendezvous)? = nil
 ) throws -> SchemeRun {
     let geometry = workload.geometry
     let setup = try SchemeSetup(
@@ -85,8 +95,11 @@ public func runScheme(
         geometry: geometry, setup: setup, input: workload.input, compute: workload.compute,
         faults: settings.faults, posting: settings.posting(for: scheme.path),
         processorCount: settings.processorCount(geometry, scheme.path),
-        reportsTransmissions: trace != nil, recordsTimings: settings.findsCriticalPath)
-    if settings.poisons { for heap in job.heaps { heap.poison() } }
+        reportsTransmissions: trace != nil, recordsTimings: settings.findsCriticalPath,
+        group: group)
+    if settings.poisons {
+        for kernel in job.kernels { job.heaps[kernel.state.rank].poison() }
+    }
     let checker = settings.checksOrder && workload.compute != nil ? OrderChecker(job: job) : nil
     for kernel in job.kernels { kernel.observer = checker }
     let model = geometry.model
@@ -94,11 +107,18 @@ public func runScheme(
         profile: settings.profile, hidden: model.hidden, intermediate: model.intermediate,
         sharedIntermediate: model.sharedIntermediate, topK: model.topK)
     let causes = settings.findsCriticalPath ? CauseLog() : nil
+    let start = try group.map { group throws(PerseusError) in
+        try GroupStart(group, job.shared, step: "start of scheme \(scheme.rawValue)")
+    }
     let outcome = settings.drive(
-        job.transport, job.kernels, costs: costs, trace: trace, causes: causes)
-    return SchemeRun(
+        job.transport, job.kernels, costs: costs, trace: trace, causes: causes, start: start)
+    var run = SchemeRun(
         setup: setup, outcome: outcome, job: job, checker: checker,
-        criticalPath: causes?.criticalPath())
+        findings: checker.map(OrderFindings.init), criticalPath: causes?.criticalPath())
+    if let group, outcome.failure == nil {
+        try run.gather(group, step: "results of scheme \(scheme.rawValue)")
+    }
+    return run
 }
 
 extension RunSettings {
@@ -112,18 +132,19 @@ extension RunSettings {
         switch clock {
         case .virtual: profile.processorCount(hidden: geometry.model.hidden)
         case .real(let threads):
-            path == .gpuDirect ? 1 : max(1, threads / max(1, geometry.rankCount))
+            path == .gpuDirect ? 1 : max(1, threads / max(1, isOneRank ? 1 : geometry.rankCount))
         }
     }
 
     /// Runs kernels over a transport on the clock of these settings.
     func drive<K: Kernel>(
         _ transport: TransportJob, _ kernels: [K], costs: CostModel, trace: TraceRecorder? = nil,
-        causes: CauseLog? = nil, activeRanks: [Int]? = nil
+        causes: CauseLog? = nil, activeRanks: [Int]? = nil, start: GroupStart? = nil
     ) -> RunOutcome {
         let deadline = options.deadlineNanoseconds
         switch clock {
         case .virtual:
+            precondition(start == nil, "RunSettings: a job of processes has no virtual clock")
             return VirtualTimeRunner(
                 transport: transport, kernels: kernels, costs: costs, deadline: deadline,
                 trace: trace, causes: causes
@@ -132,7 +153,8 @@ extension RunSettings {
             return ThreadRunner(
                 transport: transport, kernels: kernels, threadCount: threads, deadline: deadline,
                 isExact: chargesPosting,
-                activeRanks: activeRanks ?? Array(0..<transport.ranks)
+                activeRanks: activeRanks ?? Array(transport.hosted.indices), group: start?.group,
+                origin: start?.origin
             ).run()
         }
     }

@@ -6,8 +6,9 @@ import PerseusMegakernel
 import PerseusPrimitives
 import PerseusProxy
 import PerseusSoftNIC
+import PerseusTransport
 
-/// Runs kernels over a transport in real time.
+/// Runs kernels over a transport in real time: those of all ranks, or of one in a job of processes.
 ///
 /// All roles of a rank run on one thread, ranks are dealt out round-robin; with fewer ranks than threads the spare
 /// threads take processors of the ranks (unless the kernel posts itself: then who posts is the rank's own thread). A thread that finds nothing to do backs off from pausing to yielding to short
@@ -19,14 +20,19 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     private let deadline: UInt64
     /// Modelled delays are to be kept exactly: idle threads do not sleep.
     private let isExact: Bool
-    /// Ranks that have anything to do.
-    private let activeRanks: [Int]
+    /// Slots of ranks that have anything to do.
+    private let activeSlots: [Int]
+    /// The processes of the other ranks; nil: there are none.
+    private let group: (any Rendezvous)?
+    private let origin: UInt64?
     private var startedAt: UInt64 = 0
     /// [thread]: written by its thread, read after the join.
     private let reports: UnsafeMutablePointer<ThreadReport>
-    /// Words 0: ranks that are done (atomic); 16: 1 when everybody shall stop (atomic).
+    /// Words 0: ranks that are done (atomic); 16: 1 when everybody shall stop (atomic); 24: 1 when the group knows that
+    /// this process is done (atomic).
     private let shared: UnsafeMutablePointer<UInt64>
     private static var stopWord: Int { 16 }
+    private static var arrivedWord: Int { 24 }
 
     private struct ThreadReport {
         var endedAt: UInt64 = 0
@@ -39,17 +45,23 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
 
     /// What one thread steps.
     private struct Share {
-        var ranks: [Int] = []
-        var processors: [(rank: Int, index: Int)] = []
+        var slots: [Int] = []
+        var processors: [(slot: Int, index: Int)] = []
     }
 
-    /// - Parameter deadline: nanoseconds of real time after which the run is given up.
+    /// - Parameters:
+    ///   - kernels: [slot]
+    ///   - deadline: nanoseconds of real time after which the run is given up.
+    ///   - group: runs the other ranks.
+    ///   - origin: zero of the run's clock, where others count from it too.
     package init(
         transport: TransportJob, kernels: [K], threadCount: Int, deadline: UInt64, isExact: Bool,
-        activeRanks: [Int]
+        activeRanks: [Int], group: (any Rendezvous)? = nil, origin: UInt64? = nil
     ) {
         self.isExact = isExact
-        self.activeRanks = activeRanks
+        activeSlots = activeRanks
+        self.group = group
+        self.origin = origin
         job = transport
         self.kernels = kernels
         self.threadCount = max(1, threadCount)
@@ -68,7 +80,7 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
 
     /// Runs to the end, to a failure, or to the deadline.
     package func run() -> RunOutcome {
-        startedAt = perseus_monotonic_nanoseconds()
+        startedAt = origin ?? perseus_monotonic_nanoseconds()
         var threads: [pthread_t] = []
         for thread in 1..<max(1, threadCount) {
             let body = Unmanaged.passRetained(ThreadBody { self.work(thread: thread) })
@@ -90,16 +102,17 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     /// Ranks and processors of one thread. Processor 0 of a rank runs beside its other roles.
     private func share(of thread: Int) -> Share {
         var share = Share()
-        for (index, rank) in activeRanks.enumerated() where index % threadCount == thread {
-            share.ranks.append(rank)
-            share.processors.append((rank, 0))
+        for (index, slot) in activeSlots.enumerated() where index % threadCount == thread {
+            share.slots.append(slot)
+            share.processors.append((slot, 0))
         }
-        guard activeRanks.count == job.ranks, job.ranks < threadCount else { return share }
-        var spare = job.ranks
-        for rank in 0..<job.ranks {
-            for index in 1..<max(1, kernels[rank].processorCount) {
-                if job.ranks + (spare - job.ranks) % (threadCount - job.ranks) == thread {
-                    share.processors.append((rank, index))
+        let slots = job.hosted.count
+        guard activeSlots.count == slots, slots < threadCount else { return share }
+        var spare = slots
+        for slot in 0..<slots {
+            for index in 1..<max(1, kernels[slot].processorCount) {
+                if slots + (spare - slots) % (threadCount - slots) == thread {
+                    share.processors.append((slot, index))
                 }
                 spare += 1
             }
@@ -114,33 +127,53 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         let share = share(of: thread)
         var idlePasses = 0
         var report = ThreadReport()
-        var isDone = Array(repeating: false, count: share.ranks.count)
-        let kills = job.faults.kills
+        var isDone = Array(repeating: false, count: share.slots.count)
+        var watch = GroupWatch(group, job)
         while perseus_load_acquire(shared + Self.stopWord) == 0 {
             let time = now
-            if time > deadline || perseus_load_acquire(shared) == UInt64(activeRanks.count) {
-                break
-            }
-            for kill in kills where kill.at <= time && !job.fabric.isDead(kill.rank) {
-                job.fabric.kill(rank: kill.rank)
-            }
+            if time > deadline || isOver || watch.hasGivenUp(at: time) { break }
+            applyKills(at: time)
             var hasWorked = false
-            for (index, rank) in share.ranks.enumerated() where !job.fabric.isDead(rank) {
-                if stepRank(rank, report: &report) { hasWorked = true }
-                if !isDone[index] && kernels[rank].isDone {
+            for (index, slot) in share.slots.enumerated() where !isDead(slot) {
+                if stepRank(slot, report: &report) { hasWorked = true }
+                if !isDone[index] && kernels[slot].isDone {
                     isDone[index] = true
                     report.endedAt = now
                     _ = perseus_fetch_add_acquire_release(shared, 1)
                 }
             }
-            for (rank, index) in share.processors where !job.fabric.isDead(rank) {
-                if stepProcessor(rank, index, report: &report) { hasWorked = true }
+            for (slot, index) in share.processors where !isDead(slot) {
+                if stepProcessor(slot, index, report: &report) { hasWorked = true }
             }
             idlePasses = hasWorked ? 0 : idlePasses + 1
             backOff(idlePasses)
         }
         perseus_store_release(shared + Self.stopWord, 1)
         reports[thread] = report
+    }
+
+    private func isDead(_ slot: Int) -> Bool { job.fabric.isDead(job.hosted[slot]) }
+
+    /// All ranks are done, here and in the other processes: until then these may need this rank's proxies and NIC.
+    private var isOver: Bool {
+        guard perseus_load_acquire(shared) == UInt64(activeSlots.count) else { return false }
+        guard let group else { return true }
+        if perseus_compare_exchange_acquire_release(shared + Self.arrivedWord, 0, 1) {
+            group.arrive(step: "end of the layer")
+            perseus_store_release(shared + Self.arrivedWord, 2)
+        }
+        return perseus_load_acquire(shared + Self.arrivedWord) == 2 && group.haveAllArrived
+    }
+
+    /// A rank of the plan dies as its NIC sees it; one that is a process dies as a process.
+    private func applyKills(at time: UInt64) {
+        for kill in job.faults.kills where kill.at <= time {
+            if group == nil {
+                if !job.fabric.isDead(kill.rank) { job.fabric.kill(rank: kill.rank) }
+            } else if job.hosted.contains(kill.rank) {
+                Glibc.kill(getpid(), SIGKILL)
+            }
+        }
     }
 
     private func backOff(_ idlePasses: Int) {
@@ -153,57 +186,57 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         }
     }
 
-    private func stepRank(_ rank: Int, report: inout ThreadReport) -> Bool {
+    private func stepRank(_ slot: Int, report: inout ThreadReport) -> Bool {
         var hasWorked = false
-        let kernel = kernels[rank]
+        let kernel = kernels[slot]
         if !kernel.isDone {
-            if isPosting(rank) { return true }
-            setDirectClock(rank)
+            if isPosting(slot) { return true }
+            setDirectClock(slot)
             let time = now
             let step = kernel.dispatch()
             if step.hasWorked { hasWorked = true }
-            if step.beginsMeasurement { report.measuredFrom[rank] = time }
+            if step.beginsMeasurement { report.measuredFrom[job.hosted[slot]] = time }
             if kernel.observeAndSchedule() { hasWorked = true }
         }
-        for thread in 0..<job.proxyThreads where stepProxy(rank, thread, report: &report) {
+        for thread in 0..<job.proxyThreads where stepProxy(slot, thread, report: &report) {
             hasWorked = true
         }
-        if HotPath.step(job.engines + rank, now: now) { hasWorked = true }
+        if HotPath.step(job.engines + slot, now: now) { hasWorked = true }
         report.stepCount += 1
         return hasWorked
     }
 
     /// A kernel that posts itself was charged for it, and that time has not passed: only its NIC goes on.
-    private func isPosting(_ rank: Int) -> Bool {
-        guard isExact, !job.directPorts.isEmpty, job.clocks[rank].now > now else { return false }
-        _ = HotPath.step(job.engines + rank, now: now)
+    private func isPosting(_ slot: Int) -> Bool {
+        guard isExact, !job.directPorts.isEmpty, job.clocks[slot].now > now else { return false }
+        _ = HotPath.step(job.engines + slot, now: now)
         return true
     }
 
-    private func setDirectClock(_ rank: Int) {
-        if !job.directPorts.isEmpty { job.clocks[rank].now = now }
+    private func setDirectClock(_ slot: Int) {
+        if !job.directPorts.isEmpty { job.clocks[slot].now = now }
     }
 
     /// The NIC's end of a queue that the kernel fills on a device: in the place of the rank's proxies.
     private func stepSendQueue(
-        _ queue: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>, _ rank: Int,
+        _ queue: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>, _ slot: Int,
         report: inout ThreadReport
     ) -> Bool {
         let time = now
-        job.clocks[rank * job.proxyThreads].now = time
+        job.clocks[slot * job.proxyThreads].now = time
         let step = HotPath.step(queue, now: time)
         if step.hasFailed, let failure = queue.pointee.failure {
-            report.failures.append((rank, failure))
+            report.failures.append((job.hosted[slot], failure))
             perseus_store_release(shared + Self.stopWord, 1)
         }
         return !step.isIdle
     }
 
-    private func stepProxy(_ rank: Int, _ thread: Int, report: inout ThreadReport) -> Bool {
+    private func stepProxy(_ slot: Int, _ thread: Int, report: inout ThreadReport) -> Bool {
         if let queues = job.sendQueues {
-            return stepSendQueue(queues + rank, rank, report: &report)
+            return stepSendQueue(queues + slot, slot, report: &report)
         }
-        let index = rank * job.proxyThreads + thread
+        let index = slot * job.proxyThreads + thread
         let time = now
         let step: ProxyStep
         if job.directPorts.isEmpty {
@@ -212,7 +245,7 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
             job.clocks[index].now = time
             step = HotPath.step(job.proxies + index, now: time)
         } else {
-            let port = job.directPorts[rank]
+            let port = job.directPorts[slot]
             step =
                 port.exclusively {
                     job.clocks[index].now = max(time, job.clocks[index].now)
@@ -220,18 +253,19 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
                 } ?? ProxyStep()
         }
         if step.hasFailed, let failure = job.proxies[index].failure {
-            report.failures.append((rank, failure))
+            report.failures.append((job.hosted[slot], failure))
             perseus_store_release(shared + Self.stopWord, 1)
         }
         return !step.isIdle
     }
 
-    private func stepProcessor(_ rank: Int, _ index: Int, report: inout ThreadReport) -> Bool {
-        setDirectClock(rank)
+    private func stepProcessor(_ slot: Int, _ index: Int, report: inout ThreadReport) -> Bool {
+        setDirectClock(slot)
         let begin = perseus_monotonic_nanoseconds()
-        let step = kernels[rank].process(index)
+        let step = kernels[slot].process(index)
         guard step.hasWorked else { return false }
-        report.computeNanoseconds[rank, default: 0] += perseus_monotonic_nanoseconds() &- begin
+        report.computeNanoseconds[job.hosted[slot], default: 0] +=
+            perseus_monotonic_nanoseconds() &- begin
         return true
     }
 
@@ -253,7 +287,10 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         }
         outcome.computeNanoseconds =
             (compute.max() ?? 0) / UInt64(max(1, kernels[0].processorCount))
-        if !kernels.allSatisfy(\.isDone) { outcome.failure = describe(failures.sorted()) }
+        let isLost = group.map { $0.lossCount > 0 || !$0.haveAllArrived } ?? false
+        if isLost || !kernels.allSatisfy(\.isDone) {
+            outcome.failure = describe(failures.sorted())
+        }
         return outcome
     }
 
@@ -261,27 +298,72 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
         let time = now
         var lines = failures
         if let queues = job.sendQueues, failures.isEmpty {
-            for rank in 0..<job.ranks {
-                guard let request = queues[rank].oldestRequest(now: time) else { continue }
+            for (slot, rank) in job.hosted.enumerated() {
+                guard let request = queues[slot].oldestRequest(now: time) else { continue }
                 lines.append("rank \(rank): \(request)")
             }
         }
-        for rank in 0..<job.ranks where !job.fabric.isDead(rank) && !kernels[rank].isDone {
-            if let missing = kernels[rank].missing {
+        let lost = Set((0..<job.ranks).filter { job.fabric.isDead($0) })
+        for (slot, rank) in job.hosted.enumerated() where !job.fabric.isDead(rank) {
+            let age = "age \(time / 1_000_000) ms"
+            if kernels[slot].isDone {
+                guard group != nil else { continue }
                 lines.append(
-                    "rank \(rank): waits for the \(missing), stage signal not seen, age \(time / 1_000_000) ms"
-                )
+                    "rank \(rank): done, waits for the end of the layer on the others, \(age)")
+            } else if let missing = kernels[slot].missing(from: lost) {
+                lines.append(
+                    "rank \(rank): waits for the \(missing), stage signal not seen, \(age)")
             }
         }
-        let dead = (0..<job.ranks).filter { job.fabric.isDead($0) }
-        for rank in dead where !kernels[rank].isDone {
-            lines.append("peer \(rank): died before its own tokens were combined")
+        return RunFailure(at: time, cause: cause(&lines), lines: lines)
+    }
+
+    private func cause(_ lines: inout [String]) -> String {
+        if let group {
+            if group.isInterrupted { return "interrupted" }
+            let losses = group.losses
+            if !losses.isEmpty {
+                return "the layer cannot finish: "
+                    + losses.map(\.description).joined(separator: "; ")
+            }
         }
-        let cause =
-            dead.isEmpty
+        let dead = job.hosted.indices.filter(isDead)
+        for slot in dead where !kernels[slot].isDone {
+            lines.append("peer \(job.hosted[slot]): died before its own tokens were combined")
+        }
+        return dead.isEmpty
             ? "the layer did not finish within its deadline of \(deadline / 1_000_000) ms"
-            : "the layer cannot finish: " + dead.map { "rank \($0) died" }.joined(separator: ", ")
-        return RunFailure(at: time, cause: cause, lines: lines)
+            : "the layer cannot finish: "
+                + dead.map { "rank \(job.hosted[$0]) died" }.joined(separator: ", ")
+    }
+}
+
+/// What one thread of a runner knows of the other processes.
+private struct GroupWatch {
+    private let group: (any Rendezvous)?
+    private let fabric: SoftFabric
+    private var seenLossCount = 0
+    private var lostAt: UInt64?
+
+    /// After a loss: proxies get this long to name the operation that it leaves unfinished.
+    private static let grace: UInt64 = 250_000_000
+
+    init(_ group: (any Rendezvous)?, _ job: TransportJob) {
+        self.group = group
+        fabric = job.fabric
+    }
+
+    /// Marks lost ranks dead, as their peers' NICs see it; true when waiting any longer helps nobody.
+    mutating func hasGivenUp(at time: UInt64) -> Bool {
+        guard let group else { return false }
+        if group.isInterrupted { return true }
+        if group.lossCount > seenLossCount {
+            let losses = group.losses
+            for loss in losses where !fabric.isDead(loss.rank) { fabric.kill(rank: loss.rank) }
+            seenLossCount = losses.count
+            lostAt = lostAt ?? time
+        }
+        return lostAt.map { time &- $0 > Self.grace && time > $0 } ?? false
     }
 }
 

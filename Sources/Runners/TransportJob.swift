@@ -94,30 +94,45 @@ package struct TransportPlan: Sendable {
     var recordsTimings = false
     /// The kernel runs on a device.
     package var device: DevicePorts?
+    /// In a job of processes: where the others' memory is, and the one rank that this process runs.
+    var process: ProcessShare?
+
+    /// Slots of each rank's receive queue; 0: none.
+    var receiveDepth: Int { ordering.usesImmediates ? 1024 : 0 }
 
     /// The kernel fills the NICs' send queues, and no proxy exists.
     var hasSendQueues: Bool { isDirect && device != nil }
 }
 
+/// What one process of a job has of it.
+struct ProcessShare: @unchecked Sendable {
+    let fabric: SharedFabric
+    let rank: Int
+}
+
 /// Rings, proxies, NICs and the fabric between them, with one way out for each rank's kernel.
 ///
-/// Building it is the only time at which anything is allocated.
+/// Parts of ranks are listed by *slot*: the place of a rank among those that this process runs. With all ranks in one
+/// process, a slot is a rank. Building it is the only time at which anything is allocated.
 package final class TransportJob {
+    /// Of the whole job.
     let ranks: Int
+    /// [slot]: the ranks that this process runs.
+    let hosted: [Int]
     package let proxyThreads: Int
     let fabric: SoftFabric
     let faults: FaultPlan
-    /// [rank][proxy thread]; none with `sendQueues`.
+    /// [slot][proxy thread]; none with `sendQueues`.
     let proxies: UnsafeMutablePointer<ProxyLoop<SoftNICEndpoint>>
     private let proxyCount: Int
-    /// [rank]: where a kernel on a device posts itself; nil otherwise.
+    /// [slot]: where a kernel on a device posts itself; nil otherwise.
     let sendQueues: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>?
     let clocks: UnsafeMutablePointer<StepClock>
-    /// [rank]
+    /// [slot]
     package let engines: UnsafeMutablePointer<NICEngine>
-    /// [rank]: where the rank's kernel pushes.
+    /// [slot]: where the rank's kernel pushes.
     let ports: [any CommandPort]
-    /// [rank]: the port whose lock guards the rank's only proxy, where the kernel posts itself.
+    /// [slot]: the port whose lock guards the rank's only proxy, where the kernel posts itself.
     let directPorts: [DirectPort]
     private let ringMemory: [UnsafeMutableRawPointer]
     private let boards: [CompletionBoard]
@@ -131,17 +146,19 @@ package final class TransportJob {
     ///   - remoteRanks: destinations of a rank that its proxies serve.
     package init(plan: TransportPlan, memory: [RankMemory], remoteRanks: (Int) -> Int) {
         ranks = memory.count
+        hosted = plan.process.map { [$0.rank] } ?? Array(0..<memory.count)
         proxyThreads = plan.proxyThreads
         faults = plan.faults
-        fabric = SoftFabric(
-            rankCount: memory.count, receiveDepth: plan.ordering.usesImmediates ? 1024 : 0)
+        fabric =
+            plan.process.map { SoftFabric(shared: $0.fabric) }
+            ?? SoftFabric(rankCount: memory.count, receiveDepth: plan.receiveDepth)
         Self.register(memory, on: fabric)
-        var parts = Parts(plan: plan, fabric: fabric, ranks: memory.count)
-        for (rank, memory) in memory.enumerated() {
-            parts.build(rank, memory: memory, remoteRanks: remoteRanks(rank))
+        var parts = Parts(plan: plan, fabric: fabric, slots: hosted.count)
+        for (slot, rank) in hosted.enumerated() {
+            parts.build(slot, rank: rank, memory: memory[rank], remoteRanks: remoteRanks(rank))
         }
         proxies = parts.proxies
-        proxyCount = plan.hasSendQueues ? 0 : memory.count * plan.proxyThreads
+        proxyCount = plan.hasSendQueues ? 0 : hosted.count * plan.proxyThreads
         sendQueues = parts.sendQueues
         clocks = parts.clocks
         engines = parts.engines
@@ -155,10 +172,10 @@ package final class TransportJob {
     deinit {
         proxies.deinitialize(count: proxyCount)
         proxies.deallocate()
-        sendQueues?.deinitialize(count: ranks)
+        sendQueues?.deinitialize(count: hosted.count)
         sendQueues?.deallocate()
         clocks.deallocate()
-        engines.deinitialize(count: ranks)
+        engines.deinitialize(count: hosted.count)
         engines.deallocate()
         for memory in ringMemory { memory.deallocate() }
         for board in boards { board.deallocate() }
@@ -169,7 +186,7 @@ package final class TransportJob {
         var sum = ProxyCounters()
         for index in 0..<proxyCount { sum += proxies[index].counters }
         if let sendQueues {
-            for rank in 0..<ranks { sum += sendQueues[rank].counters }
+            for slot in hosted.indices { sum += sendQueues[slot].counters }
         }
         return sum
     }
@@ -194,7 +211,6 @@ package final class TransportJob {
     private struct Parts {
         let plan: TransportPlan
         let fabric: SoftFabric
-        let ranks: Int
         let proxies: UnsafeMutablePointer<ProxyLoop<SoftNICEndpoint>>
         let sendQueues: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>?
         let clocks: UnsafeMutablePointer<StepClock>
@@ -205,34 +221,34 @@ package final class TransportJob {
         var ports: [any CommandPort] = []
         var directPorts: [DirectPort] = []
 
-        init(plan: TransportPlan, fabric: SoftFabric, ranks: Int) {
+        init(plan: TransportPlan, fabric: SoftFabric, slots: Int) {
             self.plan = plan
             self.fabric = fabric
-            self.ranks = ranks
-            proxies = .allocate(capacity: ranks * plan.proxyThreads)
-            sendQueues = plan.hasSendQueues ? .allocate(capacity: ranks) : nil
-            clocks = .allocate(capacity: ranks * plan.proxyThreads)
-            clocks.initialize(repeating: StepClock(), count: ranks * plan.proxyThreads)
-            engines = .allocate(capacity: ranks)
+            proxies = .allocate(capacity: slots * plan.proxyThreads)
+            sendQueues = plan.hasSendQueues ? .allocate(capacity: slots) : nil
+            clocks = .allocate(capacity: slots * plan.proxyThreads)
+            clocks.initialize(repeating: StepClock(), count: slots * plan.proxyThreads)
+            engines = .allocate(capacity: slots)
         }
 
-        mutating func build(_ rank: Int, memory: RankMemory, remoteRanks: Int) {
+        mutating func build(_ slot: Int, rank: Int, memory: RankMemory, remoteRanks: Int) {
+            let ranks = fabric.rankCount
             let threads = plan.proxyThreads
             let nic = SoftNIC(
                 fabric: fabric, rank: rank, endpointCount: threads, queueCount: plan.queueCount,
                 sendCapacity: 4096, parameters: plan.nic)
             softNICs.append(nic)
-            (engines + rank).initialize(
+            (engines + slot).initialize(
                 to: nic.makeEngine(
                     faults: plan.faults, reportsTransmissions: plan.reportsTransmissions,
                     recordsTimings: plan.recordsTimings,
                     destinationCount: (remoteRanks + threads - 1) / threads,
                     copies: plan.device.map { $0.copies + rank }))
             if let sendQueues, let memory = plan.device?.sendQueues[rank] {
-                (sendQueues + rank).initialize(
+                (sendQueues + slot).initialize(
                     to: DirectQueue(
                         transport: nic.makeEndpoint(
-                            0, costs: plan.posting, clock: clocks + rank * threads),
+                            0, costs: plan.posting, clock: clocks + slot * threads),
                         entries: memory.entries, capacityLog2: memory.capacityLog2,
                         completed: memory.completed, rankCount: ranks,
                         deadlineNanoseconds: plan.proxy.deadlineNanoseconds))
@@ -246,7 +262,7 @@ package final class TransportJob {
                 let board = CompletionBoard(
                     wordCount: 1, words: plan.device?.boards[rank][thread])
                 boards.append(board)
-                let index = rank * threads + thread
+                let index = slot * threads + thread
                 (proxies + index).initialize(
                     to: ProxyLoop(
                         transport: nic.makeEndpoint(
@@ -257,7 +273,7 @@ package final class TransportJob {
             }
             if plan.isDirect {
                 let port = DirectPort(
-                    proxy: proxies + rank * threads, clock: clocks + rank * threads,
+                    proxy: proxies + slot * threads, clock: clocks + slot * threads,
                     board: boards[firstBoard])
                 ports.append(port)
                 directPorts.append(port)
