@@ -10,6 +10,9 @@ enum Interruption {
     /// Threading: any thread.
     static var isAskedFor: Bool { received.load(ordering: .relaxed) != 0 }
 
+    /// Which signal asked; nil: none has. Threading: any thread.
+    static var signal: Int32? { isAskedFor ? received.load(ordering: .relaxed) : nil }
+
     /// From here on; a signal that is ignored, as in the background of a script, stays so.
     static func watch() {
         // The handler must not be the first to touch it.
@@ -32,7 +35,7 @@ enum Interruption {
     static func endProcess() -> Never {
         let number = received.load(ordering: .relaxed)
         fflush(nil)
-        signal(number, SIG_DFL)
+        Foundation.signal(number, SIG_DFL)
         raise(number)
         exit(128 + number)
     }

@@ -24,10 +24,10 @@ extension SchemeRun: LayerRun {
     var hasOutput: Bool { job.output != nil }
     var routing: (ids: [Int32], weights: [Float]) { job.routing }
     var order: RunCommand.OrderSummary? {
-        checker.map {
+        findings.map {
             RunCommand.OrderSummary(
                 checkCount: $0.checkCount, violationCount: $0.violationCount,
-                firstViolation: $0.violations.first)
+                firstViolation: $0.firstViolation)
         }
     }
 }

@@ -9,6 +9,37 @@ import PerseusMegakernel
 import PerseusMoE
 import PerseusPrimitives
 import PerseusRunners
+import PerseusTransport
+
+/// What is known of a layer before anything big is loaded: where weights are, tokens, sizes.
+struct LayerPlan {
+    let options: RunOptions
+    let weights: LayerWeights
+    let input: LayerInput?
+    /// As far as the machine's memory does not bound it.
+    let geometry: LayerGeometry
+    var isModelled: Bool { options.compute == "modelled" }
+
+    /// - Parameter check: refuses what the geometry rules out.
+    init(_ options: RunOptions, check: (LayerGeometry) throws -> Void) throws {
+        self.options = options
+        weights = try LayerSetup.loadWeights(options)
+        let model = weights.model
+        input = try options.inputPath.map { try LayerInput(path: $0, model: model) }
+        geometry = try LayerSetup.geometry(
+            options, model,
+            try LayerSetup.tokensPerRank(options, inputCount: input?.tokenCount),
+            residentByteLimit: .max)
+        try check(geometry)
+    }
+
+    /// - Errors: `environment` when this machine has too little memory for the layer.
+    func requireMemory() throws(PerseusError) {
+        try MemoryNeed(
+            geometry, proxyThreads: options.proxyThreadCount, isModelled: isModelled
+        ).require(available: availableMemory())
+    }
+}
 
 /// Everything that the schemes of one `perseus run` share.
 struct LayerSetup {
@@ -23,15 +54,11 @@ struct LayerSetup {
     let device: DeviceSetup?
     var tokenCount: Int { workload.geometry.tokensPerRank.reduce(0, +) }
 
-    /// - Parameter check: refuses what the geometry rules out, before anything that takes long.
-    init(_ options: RunOptions, check: (LayerGeometry) throws -> Void) throws {
-        let weights = try Self.loadWeights(options)
+    /// - Parameter group: runs the other ranks; this process then has the experts of its own.
+    init(_ plan: LayerPlan, group: (any Rendezvous)? = nil) throws {
+        let (options, weights, input) = (plan.options, plan.weights, plan.input)
         let model = weights.model
-        let input = try options.inputPath.map { try LayerInput(path: $0, model: model) }
-        let tokensPerRank = try Self.tokensPerRank(options, inputCount: input?.tokenCount)
-        let isModelled = options.compute == "modelled"
-        let unbounded = try Self.geometry(options, model, tokensPerRank, residentByteLimit: .max)
-        try check(unbounded)
+        let tokensPerRank = plan.geometry.tokensPerRank
         if options.device == "cuda" {
             let begin = DispatchTime.now().uptimeNanoseconds
             let hidden = input?.hidden ?? Self.randomHidden(options, model, tokensPerRank)
@@ -52,40 +79,57 @@ struct LayerSetup {
             return
         }
         device = nil
-        try MemoryNeed(
-            unbounded, proxyThreads: options.proxyThreadCount, isModelled: isModelled
-        ).require(available: availableMemory())
+        if group == nil { try plan.requireMemory() }
 
         let begin = DispatchTime.now().uptimeNanoseconds
-        let compute = isModelled ? nil : try Self.pack(weights)
+        let compute = plan.isModelled ? nil : try Self.pack(weights, plan.geometry, group)
         weightNanoseconds = DispatchTime.now().uptimeNanoseconds - begin
         hidden =
-            isModelled ? nil : input?.hidden ?? Self.randomHidden(options, model, tokensPerRank)
+            plan.isModelled
+            ? nil : input?.hidden ?? Self.randomHidden(options, model, tokensPerRank)
         routing = input?.routing
         self.weights = weights
         workload = LayerWorkload(
-            geometry: isModelled
-                ? unbounded
+            geometry: plan.isModelled
+                ? plan.geometry
                 : try Self.geometry(
                     options, model, tokensPerRank,
-                    residentByteLimit: UInt64(availableMemory() / 4)),
+                    residentByteLimit: try Self.residentByteLimit(group)),
             input: JobInput(
                 hidden: hidden?.elements, routing: Self.routing(options, weights, input?.routing)),
             compute: compute)
     }
 
+    /// A quarter of what is left; of a group, what the rank with the least says, so that all cut the same rounds.
+    private static func residentByteLimit(_ group: (any Rendezvous)?) throws -> UInt64 {
+        let own = UInt64(availableMemory() / 4)
+        guard let group else { return own }
+        var writer = ByteWriter()
+        writer.append(own)
+        var least = own
+        for blob in try group.exchange(writer.bytes, step: "memory left") {
+            var reader = ByteReader(blob)
+            least = min(least, reader.integer(UInt64.self) ?? 0)
+        }
+        return least
+    }
+
     /// Weights are packed before the arenas are sized: what they leave is what rounds must fit in.
-    private static func pack(_ weights: LayerWeights) throws -> LayerCompute {
-        let cores = ProcessInfo.processInfo.activeProcessorCount
+    private static func pack(
+        _ weights: LayerWeights, _ geometry: LayerGeometry, _ group: (any Rendezvous)?
+    ) throws -> LayerCompute {
+        let cores = max(
+            1, ProcessInfo.processInfo.activeProcessorCount / (group?.rankCount ?? 1))
         return LayerCompute(
             experts: try PackedExperts(
-                source: weights.experts, activation: weights.model.activation, threads: cores),
+                source: weights.experts, activation: weights.model.activation, threads: cores,
+                experts: group.map { geometry.placement.range(of: $0.rank) }),
             shared: try weights.shared.map {
                 try PackedExperts(source: $0, activation: .silu, threads: cores)
             })
     }
 
-    private static func geometry(
+    fileprivate static func geometry(
         _ options: RunOptions, _ model: MoEModel, _ tokensPerRank: [Int], residentByteLimit: UInt64
     ) throws -> LayerGeometry {
         guard options.rankCount < 1 << 14 else {
@@ -98,7 +142,7 @@ struct LayerSetup {
             residentByteLimit: residentByteLimit)
     }
 
-    private static func loadWeights(_ options: RunOptions) throws -> LayerWeights {
+    fileprivate static func loadWeights(_ options: RunOptions) throws -> LayerWeights {
         let layer = options.layerIndex ?? 0
         switch options.layer {
         case .model(let name):
@@ -129,7 +173,7 @@ struct LayerSetup {
     }
 
     /// Tokens of an input are split over the ranks in order, as evenly as they go, unless counts are given.
-    private static func tokensPerRank(_ options: RunOptions, inputCount: Int?) throws -> [Int] {
+    fileprivate static func tokensPerRank(_ options: RunOptions, inputCount: Int?) throws -> [Int] {
         let given = (0..<options.rankCount).map { options.tokens.count(ofRank: $0) }
         guard let inputCount else { return given }
         if options.tokensAreGiven {

@@ -4,6 +4,7 @@ import Foundation
 import PerseusCheckpoints
 import PerseusCommandLine
 import PerseusExpertKernels
+import PerseusLaunch
 import PerseusMegakernel
 import PerseusMoE
 import PerseusPrimitives
@@ -11,45 +12,87 @@ import PerseusProxy
 import PerseusRunners
 import PerseusSoftNIC
 
-/// Executes `perseus run`.
+/// Executes `perseus run`: all ranks in this process, one of them, or none and the processes that do.
 struct RunCommand {
-    private let options: RunOptions
+    let options: RunOptions
     private let profile: Profile
     private let faults: FaultPlan
     private let files: RunFiles
+    /// This process is one rank of a job.
+    let launch: LaunchEnvironment?
 
     init(_ options: RunOptions) throws {
+        var options = options
+        launch =
+            options.launch == "in-process"
+            ? nil : try LaunchEnvironment(ProcessInfo.processInfo.environment)
+        if let launch { try options.settle(launch) }
         self.options = options
         profile = try ProfileDocument(namedOrAt: options.profile).profile
+        let rankCount = options.rankCount
         faults =
             try options.faultPlan.map {
-                try FaultPlan(parsing: $0, rankCount: options.rankCount)
+                try FaultPlan(parsing: $0, rankCount: rankCount)
             } ?? FaultPlan()
         files = try RunFiles(options)
     }
 
     func execute() throws {
-        let setup = try LayerSetup(options, check: requireProvenOrderings)
+        if let launch {
+            try executeRank(launch)
+        } else if options.launch == "processes" {
+            try superviseRanks()
+        } else {
+            try executeLayer(try makePlan())
+        }
+    }
+
+    func makePlan() throws -> LayerPlan {
+        try LayerPlan(options, check: requireProvenOrderings)
+    }
+
+    /// Rank 0 of a group speaks and writes for all.
+    func executeLayer(_ plan: LayerPlan, group: ProcessGroup? = nil) throws {
+        let setup = try LayerSetup(plan, group: group)
+        let isSpeaker = group == nil || group?.rank == 0
         var text = RunText(
             options, setup, profile, to: files.usesStandardOutput ? .error : .output)
-        try text.writeIntroduction()
+        if isSpeaker { try text.writeIntroduction() }
         if !profile.isBuiltIn && Profile.named(profile.name) != nil {
             text.note(
                 "note: \(options.profile) has the name of a built-in profile and other values;"
                     + " a name of its own keeps reports apart")
         }
-        let verification = try verify(setup)
-        let outcome = try runSchemes(setup, text: &text, verification: verification)
+        let isVerified =
+            options.verification == "reference" && setup.tokenCount > 0 && isSpeaker
+        let sample = isVerified ? RunSample(setup, count: options.verifiedTokenCount) : nil
+        var outcome = try runSchemes(setup, text: &text, sample: sample, group: group)
+        group?.leave(failure: nil)
+        guard isSpeaker else { return }
+        let verification = try sample.map {
+            try RunVerification(
+                setup, $0, threads: ProcessInfo.processInfo.activeProcessorCount)
+        }
+        outcome.verify(verification)
         try write(outcome, setup)
         try text.writeConclusion(outcome.finished, verification: verification)
         try judge(outcome.finished, verification)
     }
 
-    private func verify(_ setup: LayerSetup) throws -> RunVerification? {
-        guard options.verification == "reference", setup.tokenCount > 0 else { return nil }
-        return try RunVerification(
-            setup, count: options.verifiedTokenCount,
-            threads: ProcessInfo.processInfo.activeProcessorCount)
+    /// What every rank must have alike.
+    func agreement(_ plan: LayerPlan) -> Agreement {
+        let model = plan.weights.model
+        var items = [
+            Agreement.Item("version", perseusVersion),
+            Agreement.Item("build", LaunchEnvironment.buildFingerprint),
+            Agreement.Item("model", model.name), Agreement.Item("shape", "\(model)"),
+            Agreement.Item(
+                "tokens per rank",
+                plan.geometry.tokensPerRank.map(String.init).joined(separator: ",")),
+            Agreement.Item("profile", "\(profile.name) (\(profile.fingerprint))"),
+        ]
+        items += options.agreement.map { Agreement.Item($0.name, $0.value) }
+        return Agreement(items)
     }
 
     // MARK: Schemes
@@ -59,19 +102,29 @@ struct RunCommand {
         var result: RunResult
         let order: OrderSummary?
         let trace: TraceRecorder?
+        /// Its part of the output that is verified.
+        let taken: RunSample.Taken?
     }
 
     /// What the checker of a run found.
     struct OrderSummary {
         let checkCount: Int
         let violationCount: Int
-        let firstViolation: OrderViolation?
+        let firstViolation: String?
     }
 
     private struct Outcome {
         var finished: [Finished] = []
         /// Of the first scheme that ran.
         var first: FirstOutput?
+
+        mutating func verify(_ verification: RunVerification?) {
+            guard let verification else { return }
+            for index in finished.indices {
+                finished[index].result.maxRelativeError = finished[index].taken.map(
+                    verification.maxRelativeError)
+            }
+        }
     }
 
     private var isAll: Bool { options.schemes == Scheme.allCases.map(\.rawValue) }
@@ -104,9 +157,11 @@ struct RunCommand {
     private var settings: RunSettings {
         var settings = RunSettings(profile: profile)
         if options.clock == "real" {
-            settings.clock = .real(
-                threads: options.threadCount ?? ProcessInfo.processInfo.activeProcessorCount)
+            let cores = ProcessInfo.processInfo.activeProcessorCount
+            let processes = launch?.size ?? 1
+            settings.clock = .real(threads: options.threadCount ?? max(1, cores / processes))
         }
+        settings.isOneRank = launch != nil
         settings.options.ordering = options.ordering.flatMap(orderingNamed)
         settings.options.groupSize = options.groupSize
         settings.options.combineGroupSize = options.combineGroupSize
@@ -124,19 +179,25 @@ struct RunCommand {
 
     /// `all` leaves out what the fabric cannot honour, with the reason; a scheme that was named is refused.
     private func runSchemes(
-        _ setup: LayerSetup, text: inout RunText, verification: RunVerification?
+        _ setup: LayerSetup, text: inout RunText, sample: RunSample?, group: ProcessGroup?
     ) throws -> Outcome {
         var outcome = Outcome()
         var progress = ProgressLine()
+        let isSpeaker = group == nil || group?.rank == 0
         for (index, scheme) in try schemes().enumerated() {
-            progress.update("running \(scheme.rawValue)", done: index, of: options.schemes.count)
+            if isSpeaker {
+                progress.update(
+                    "running \(scheme.rawValue)", done: index, of: options.schemes.count)
+            }
             let trace = options.tracePath != nil ? TraceRecorder() : nil
             let run: any LayerRun
             do {
                 run =
                     try setup.device.map {
                         try $0.run(scheme, settings)
-                    } ?? runScheme(scheme, setup.workload, settings, trace: trace)
+                    }
+                    ?? runScheme(
+                        scheme, setup.workload, settings, trace: trace, group: group)
             } catch let error as PerseusError where error.kind == .badInput && isAll {
                 text.note("left out: \(error.message)")
                 continue
@@ -145,6 +206,7 @@ struct RunCommand {
                 progress.finish()
                 throw PerseusError(.deadline, "scheme \(scheme.rawValue): \(failure)")
             }
+            guard isSpeaker else { continue }
             if run.hasOutput && outcome.first == nil { outcome.first = FirstOutput(run) }
             if let times = (run as? DeviceLayerRun)?.times {
                 text.note(
@@ -154,17 +216,15 @@ struct RunCommand {
             }
             outcome.finished.append(
                 Finished(
-                    result: result(of: run, first: outcome.first, verification: verification),
-                    order: run.order, trace: trace))
+                    result: result(of: run, first: outcome.first), order: run.order, trace: trace,
+                    taken: run.hasOutput ? sample?.take(from: run) : nil))
         }
         progress.finish()
         addSpeedups(&outcome.finished)
         return outcome
     }
 
-    private func result(
-        of run: any LayerRun, first: FirstOutput?, verification: RunVerification?
-    ) -> RunResult {
+    private func result(of run: any LayerRun, first: FirstOutput?) -> RunResult {
         let geometry = run.geometry
         let counters = run.outcome.counters
         var result = RunResult(
@@ -190,10 +250,7 @@ struct RunCommand {
         result.exposedCommunicationNanoseconds = Int(run.outcome.exposedCommunicationNanoseconds)
         result.clock = options.clockName
         result.rounds = geometry.roundCount
-        if run.hasOutput {
-            result.maxRelativeError = verification?.maxRelativeError(of: run)
-            result.bitwiseEqual = first?.isBitwiseEqual(to: run)
-        }
+        if run.hasOutput { result.bitwiseEqual = first?.isBitwiseEqual(to: run) }
         return result
     }
 
@@ -216,6 +273,7 @@ struct RunCommand {
             options,
             machine: options.isMeasured ? MachineContext() : nil)
         context.profile = profile.name
+        context.launch = launch.map { _ in "processes" }
         if !profile.isBuiltIn {
             context.profileValues = Dictionary(
                 uniqueKeysWithValues: ProfileParameter.all.map { ($0.key, $0.text(in: profile)) })

@@ -32,7 +32,10 @@ struct RunText {
     func writeIntroduction() throws {
         let geometry = setup.workload.geometry
         let model = geometry.model
-        let local = geometry.ranksPerNode > 1 ? "\(geometry.ranksPerNode) per node" : "one per node"
+        let spread =
+            geometry.ranksPerNode > 1 ? "\(geometry.ranksPerNode) per node" : "one per node"
+        let isProcesses = options.launch == "processes"
+        let local = isProcesses ? "\(spread), each a process" : spread
         try stream.writeLine(
             "\(model.name): hidden \(model.hidden), intermediate \(model.intermediate),"
                 + " \(model.expertCount) experts, top-\(model.topK)"
@@ -46,7 +49,7 @@ struct RunText {
         if let compute = setup.workload.compute {
             let time = Quantity.time(Int(setup.weightNanoseconds))
             try stream.writeLine(
-                "weights \(Quantity.bytes(compute.experts.byteCount)) packed for"
+                "weights\(isProcesses ? " of rank 0" : "") \(Quantity.bytes(compute.experts.byteCount)) packed for"
                     + " \(compute.experts.variant.rawValue) in \(time)")
         }
         try stream.writeLine(wrapped(clockSentence))

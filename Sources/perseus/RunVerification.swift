@@ -4,6 +4,38 @@ import PerseusMoE
 import PerseusPrimitives
 import PerseusRunners
 
+/// The tokens that are compared, and what a run made of them: kept when its heaps are gone.
+struct RunSample {
+    /// Spread evenly over the layer.
+    let tokens: [Int]
+    private let hidden: Int
+    private let topK: Int
+
+    init(_ setup: LayerSetup, count: Int) {
+        let total = setup.tokenCount
+        let size = min(count, total)
+        tokens = (0..<size).map { $0 * total / size }
+        hidden = setup.weights.model.hidden
+        topK = setup.weights.model.topK
+    }
+
+    /// Outputs [tokens, hidden] and experts [tokens, topK].
+    struct Taken {
+        var output: [Float] = []
+        var ids: [Int32] = []
+    }
+
+    func take(from run: any LayerRun) -> Taken {
+        var taken = Taken()
+        let (output, ids) = (run.output, run.routing.ids)
+        for token in tokens {
+            taken.output += output[token * hidden..<(token + 1) * hidden]
+            taken.ids += ids[token * topK..<(token + 1) * topK]
+        }
+        return taken
+    }
+}
+
 /// The reference outputs of a sample of tokens.
 struct RunVerification {
     /// Relative error that bf16 rounding explains.
@@ -14,39 +46,35 @@ struct RunVerification {
     private let hidden: Int
     private let topK: Int
 
-    /// - Parameter count: tokens of the sample, spread evenly over the layer.
-    init(_ setup: LayerSetup, count: Int, threads: Int) throws {
-        let tokens = setup.tokenCount
-        let size = min(count, tokens)
-        sample = (0..<size).map { $0 * tokens / size }
+    init(_ setup: LayerSetup, _ sample: RunSample, threads: Int) throws {
+        self.sample = sample.tokens
         hidden = setup.weights.model.hidden
         topK = setup.weights.model.topK
         guard let states = setup.hidden else {
             preconditionFailure("RunVerification: no hidden states")
         }
         reference = try ReferenceLayer(weights: setup.weights).run(
-            hidden: states.elements, tokens: sample, routing: setup.routing, threads: threads)
+            hidden: states.elements, tokens: sample.tokens, routing: setup.routing,
+            threads: threads)
     }
 
     /// The largest ‖output − reference‖ / ‖reference‖ of any sampled token; infinite when a token's NaNs or its
     /// experts differ.
-    func maxRelativeError(of run: any LayerRun) -> Double {
-        let output = run.output
-        let ids = run.routing.ids
+    func maxRelativeError(of taken: RunSample.Taken) -> Double {
         var worst = 0.0
-        for (index, token) in sample.enumerated() {
+        for index in sample.indices {
             var difference = 0.0
             var norm = 0.0
             for h in 0..<hidden {
                 let expected = reference.output[index * hidden + h]
-                let got = Double(output[token * hidden + h])
+                let got = Double(taken.output[index * hidden + h])
                 if expected.isNaN != got.isNaN { return .infinity }
                 if expected.isNaN { continue }
                 difference += (got - expected) * (got - expected)
                 norm += expected * expected
             }
             for slot in 0..<topK
-            where ids[token * topK + slot] != reference.ids[index * topK + slot] && norm > 0 {
+            where taken.ids[index * topK + slot] != reference.ids[index * topK + slot] && norm > 0 {
                 return .infinity
             }
             if norm > 0 { worst = max(worst, (difference / norm).squareRoot()) }

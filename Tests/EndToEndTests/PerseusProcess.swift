@@ -80,38 +80,81 @@ final class Workplace {
 
     private struct MissingBinary: Error { let candidates: [String] }
 
-    /// Files instead of pipes: nothing blocks, however much is said.
     private func run(
         _ words: [String], limitSeconds: Double, interruptedWhen interruption: () -> Bool
     ) throws -> Ended {
-        let capture = try Capture()
-        let start = Date()
-        let process = try spawn(words, capture)
-        var waitStatus: Int32 = 0
-        var status: Int32?
         var isInterrupted = false
-        while -start.timeIntervalSinceNow < limitSeconds {
-            if waitpid(process, &waitStatus, WNOHANG) == process {
-                let signal = waitStatus & 0x7F
-                status = signal == 0 ? (waitStatus >> 8) & 0xFF : 128 + signal
-                break
-            }
+        let running = try start(words, variables: [:])
+        return try running.wait(limitSeconds: limitSeconds) {
             if !isInterrupted && interruption() {
                 isInterrupted = true
-                kill(process, SIGINT)
+                running.send(SIGINT)
             }
-            usleep(2000)
         }
-        if status == nil {
-            kill(process, SIGKILL)
-            waitpid(process, &waitStatus, 0)
-        }
-        return Ended(
-            status: status, output: try capture.output, errors: try capture.errors,
-            seconds: -start.timeIntervalSinceNow)
     }
 
-    private func spawn(_ words: [String], _ capture: borrowing Capture) throws -> pid_t {
+    /// Starts `perseus` and does not wait.
+    func startPerseus(_ arguments: [String], variables: [String: String]) throws -> Running {
+        try start([try Self.binary()] + arguments, variables: variables)
+    }
+
+    private func start(_ words: [String], variables: [String: String]) throws -> Running {
+        let capture = try Capture()
+        return Running(process: try spawn(words, variables, capture), capture: capture)
+    }
+
+    /// A process that a test started and will wait for. Files instead of pipes: nothing blocks, however much is said.
+    final class Running {
+        let process: pid_t
+        private let capture: Capture
+        private let begin = Date()
+        private var status: Int32?
+        private var isReaped = false
+
+        fileprivate init(process: pid_t, capture: Capture) {
+            self.process = process
+            self.capture = capture
+        }
+
+        deinit { end() }
+
+        func send(_ signal: Int32) { if !isReaped { kill(process, signal) } }
+
+        /// True once it has ended by itself.
+        func hasEnded() -> Bool {
+            var waitStatus: Int32 = 0
+            if !isReaped, waitpid(process, &waitStatus, WNOHANG) == process {
+                let signal = waitStatus & 0x7F
+                status = signal == 0 ? (waitStatus >> 8) & 0xFF : 128 + signal
+                isReaped = true
+            }
+            return isReaped
+        }
+
+        /// Kills it if it still runs.
+        func end() {
+            guard !hasEnded() else { return }
+            var waitStatus: Int32 = 0
+            kill(process, SIGKILL)
+            waitpid(process, &waitStatus, 0)
+            isReaped = true
+        }
+
+        func wait(limitSeconds: Double = 60, meanwhile body: () -> Void = {}) throws -> Ended {
+            while !hasEnded(), -begin.timeIntervalSinceNow < limitSeconds {
+                body()
+                usleep(2000)
+            }
+            end()
+            return Ended(
+                status: status, output: try capture.output, errors: try capture.errors,
+                seconds: -begin.timeIntervalSinceNow)
+        }
+    }
+
+    private func spawn(
+        _ words: [String], _ more: [String: String], _ capture: Capture
+    ) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -134,7 +177,8 @@ final class Workplace {
         var arguments = inFolder.map { strdup($0) } + [nil]
         // A crash shall be a status, not a page of registers.
         var variables =
-            ProcessInfo.processInfo.environment.map { strdup("\($0.key)=\($0.value)") }
+            ProcessInfo.processInfo.environment.merging(more) { $1 }
+            .map { strdup("\($0.key)=\($0.value)") }
             + [strdup("SWIFT_BACKTRACE=enable=no"), nil]
         defer { for text in arguments + variables { free(text) } }
         var process = pid_t()
@@ -144,7 +188,7 @@ final class Workplace {
     }
 
     /// Two temporary files outside the folder, so that it holds only what the command wrote.
-    private struct Capture: ~Copyable {
+    fileprivate final class Capture {
         let outputPath: String
         let errorPath: String
 

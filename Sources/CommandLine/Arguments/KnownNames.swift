@@ -22,6 +22,7 @@ public enum KnownNames {
 
     public static let clocks = ["virtual", "real"]
     public static let devices = ["cpu", "cuda"]
+    public static let launches = ["in-process", "processes"]
     public static let computes = ["real", "modelled"]
     public static let verifications = ["reference", "none"]
 

@@ -92,6 +92,12 @@ enum RunDeclaration {
         help:
             "With --device cuda: launches, each on poisoned memory with other jitter, whose outputs must be "
             + "bitwise equal.")
+    static let launch = CommandOption(
+        "launch", .name(noun: "launch", of: KnownNames.launches),
+        absent: "in-process, or as the launcher says that started this process",
+        help:
+            "processes runs every rank as a process of its own on this machine, on the real clock, with shared "
+            + "memory between the soft NICs; --threads are then each rank's.")
     static let clock = CommandOption(
         "clock", .name(noun: "clock", of: KnownNames.clocks), default: "virtual",
         help: "virtual charges every step its modelled time and gives the same bytes for the same "
@@ -152,7 +158,8 @@ enum RunDeclaration {
             OptionGroup(
                 title: "Execution",
                 entries: [
-                    device.entry, layers.entry, repeats.entry, clock.entry, threads.entry,
+                    device.entry, layers.entry, repeats.entry, launch.entry, clock.entry,
+                    threads.entry,
                     compute.entry, zipf.entry, faults.entry,
                     deadline.entry,
                 ]),
@@ -164,8 +171,10 @@ enum RunDeclaration {
             CommandExample(
                 purpose: "Compare every scheme on eight ranks:", line: "perseus run"),
             CommandExample(
-                purpose: "A layer of a downloaded checkpoint, its output kept:",
-                line: "perseus run --model-dir Qwen3-30B-A3B --layer-index 3 --output out.st"),
+                purpose:
+                    "A layer of a downloaded checkpoint, each rank a process, its output kept:",
+                line: "perseus run --model-dir Qwen3-30B-A3B --layer-index 3 --launch processes "
+                    + "--output out.st"),
             CommandExample(
                 purpose: "The paper's system against ours on 16 nodes of 4 GPUs, timing only:",
                 line: "perseus run --ranks 64 --ranks-per-node 4 --compute modelled "

@@ -39,6 +39,8 @@ public struct RunOptions: Equatable, Sendable {
 
     // The cluster.
     public var rankCount: Int
+    /// False when `--ranks` was absent, so that a launcher may decide.
+    public var ranksAreGiven: Bool
     public var ranksPerNode: Int
     public var tokens: TokenCounts
     /// False when `--tokens` was absent, so that an input file may decide.
@@ -66,7 +68,11 @@ public struct RunOptions: Equatable, Sendable {
     /// Layers of one launch, and launches, on a device.
     public var layerCount: Int
     public var repeatCount: Int
+    /// Nil leaves it to the environment.
+    public var launch: String?
     public var clock: String
+    /// False when `--clock` was absent.
+    public var clockIsGiven: Bool
     /// Worker threads of the real clock; nil is one per core.
     public var threadCount: Int?
     public var compute: String
@@ -99,6 +105,7 @@ public struct RunOptions: Equatable, Sendable {
         outputPath = try given.value(of: Option.output)
         seed = try given.value(of: Option.seed)
         rankCount = try given.value(of: Option.ranks)
+        ranksAreGiven = given.isGiven(Option.ranks)
         ranksPerNode = try given.value(of: Option.ranksPerNode)
         tokens = try RunOptions.tokens(given, rankCount: rankCount)
         tokensAreGiven = given.isGiven(Option.tokens)
@@ -113,7 +120,9 @@ public struct RunOptions: Equatable, Sendable {
         device = try given.value(of: Option.device)
         layerCount = try given.value(of: Option.layers)
         repeatCount = try given.value(of: Option.repeats)
+        launch = try given.value(of: Option.launch)
         clock = try given.value(of: Option.clock)
+        clockIsGiven = given.isGiven(Option.clock)
         threadCount = try given.value(of: Option.threads)
         compute = try given.value(of: Option.compute)
         zipfExponent = try given.value(of: Option.zipf)
@@ -176,6 +185,7 @@ public struct RunOptions: Equatable, Sendable {
         if ordering == KnownNames.noOrdering, !allowsUnproven {
             throw given.refusal("--ordering none breaks the layer on purpose; add --unproven")
         }
+        if launch == "processes" { try settleProcesses() }
         if clock == "virtual", given.isGiven(Option.threads) {
             throw given.refusal("--threads needs --clock real: the virtual clock has one thread")
         }
@@ -193,6 +203,39 @@ public struct RunOptions: Equatable, Sendable {
         if verification == "none", given.isGiven(Option.verifyTokens) {
             throw given.refusal("--verify-tokens has nothing to do when nothing is verified")
         }
+    }
+
+    /// Each rank is a process: there is no common virtual time, and no device yet.
+    ///
+    /// - Errors: `badInput` for options that ask for these.
+    public mutating func settleProcesses() throws(PerseusError) {
+        func refusal(_ text: String) -> PerseusError {
+            PerseusError(.badInput, "\(RunDeclaration.command.path): \(text)")
+        }
+        if clockIsGiven, clock == "virtual" {
+            throw refusal(
+                "--clock virtual is one thread's: ranks that are processes run in real time")
+        }
+        if device != "cpu" {
+            throw refusal(
+                "--device \(device) runs all ranks in one process; not with --launch processes")
+        }
+        clock = "real"
+    }
+
+    /// What every rank must have been told alike, by option.
+    public var agreement: [(name: String, value: String)] {
+        func text(_ value: Int?) -> String { value.map(String.init) ?? "absent" }
+        return [
+            ("--layer-index", text(layerIndex)), ("--seed", String(seed)),
+            ("--ranks-per-node", String(ranksPerNode)), ("--heap-limit", text(heapLimitByteCount)),
+            ("--scheme", schemes.joined(separator: ",")), ("--ordering", ordering ?? "absent"),
+            ("--unproven", String(allowsUnproven)), ("--group-size", text(groupSize)),
+            ("--combine-group-size", text(combineGroupSize)),
+            ("--proxy-threads", String(proxyThreadCount)), ("--compute", compute),
+            ("--zipf", zipfExponent.map { "\($0)" } ?? "absent"),
+            ("--faults", faultPlan ?? "absent"), ("--deadline", String(deadlineMilliseconds)),
+        ]
     }
 
     /// On a device there is one clock, and nobody looks over the roles' shoulders.

@@ -23,6 +23,8 @@ public struct RunContext: Codable, Equatable, Sendable {
     public var profileValues: [String: String]?
     /// `virtual`, `real`, or `device`: the GPU's own.
     public var clock: String
+    /// `processes` where each rank was one; left out otherwise.
+    public var launch: String?
     public var compute: String
     public var verification: String
     @Nullable public var faults: String?
