@@ -55,7 +55,7 @@ public final class SharedFabric: @unchecked Sendable {
                 try Header(rank: rank, job: rendezvous.jobFingerprint).check(file)
                 files.append(file)
             } catch {
-                throw Self.loss(of: rank, rendezvous) ?? error
+                throw Self.loss(behindMissing: rank, rendezvous) ?? error
             }
         }
         var queues: [CommandRing] = []
@@ -76,11 +76,15 @@ public final class SharedFabric: @unchecked Sendable {
         }
     }
 
-    /// Who died after it published its address has no memory any more: the lifeline will say so.
-    private static func loss(of rank: Int, _ rendezvous: any Rendezvous) -> PerseusError? {
+    /// Who died after it published its address has no memory any more, nor has who left because another had died: the
+    /// lifeline will say so.
+    private static func loss(
+        behindMissing rank: Int, _ rendezvous: any Rendezvous
+    ) -> PerseusError? {
         for _ in 0..<200 {
-            if let loss = rendezvous.losses.first(where: { $0.rank == rank }) {
-                return PerseusError(.deadline, "\(loss); this rank waits for its memory")
+            if let loss = rendezvous.losses.first {
+                return PerseusError(
+                    .deadline, "\(loss); this rank waits for the memory of rank \(rank)")
             }
             if rendezvous.isInterrupted { return nil }
             perseus_sleep_nanoseconds(10_000_000)

@@ -132,15 +132,13 @@ private struct KillScenario: CustomStringConvertible {
                 "--faults", "seed=1,delay=1@900ms", "--verify", "none"),
             variables: ["PERSEUS_TEST_MARK": mark])
         var ranks: [Int: pid_t] = [:]
-        let end = Date(timeIntervalSinceNow: 20)
-        while ranks.count < 4 && Date() < end {
-            for process in processes(marked: mark) {
-                if let rank = rank(process) { ranks[rank] = pid_t(process) }
-            }
-            usleep(10_000)
+        let end = Date(timeIntervalSinceNow: 30)
+        // Rank 0 speaks when all have met and packed their weights; the layer follows, and lasts a second.
+        while !launcher.printed.contains("MEASURED") && Date() < end { usleep(10_000) }
+        for process in processes(marked: mark) {
+            if let rank = rank(process) { ranks[rank] = pid_t(process) }
         }
-        // Into the layer, or close to it.
-        usleep(400_000)
+        usleep(100_000)
         return (launcher, ranks)
     }
 

@@ -120,6 +120,11 @@ final class Workplace {
 
         func send(_ signal: Int32) { if !isReaped { kill(process, signal) } }
 
+        /// What it has printed so far.
+        var printed: String {
+            (try? capture.output).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        }
+
         /// True once it has ended by itself.
         func hasEnded() -> Bool {
             var waitStatus: Int32 = 0
