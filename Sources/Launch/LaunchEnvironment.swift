@@ -64,6 +64,15 @@ public struct LaunchEnvironment: Sendable {
         launcher = variables[Variable.launcher].flatMap { Int32($0) }
     }
 
+    init(rank: Int, size: Int, address: SocketAddress, token: JobToken, listener: Int32?) {
+        self.rank = rank
+        self.size = size
+        self.address = address
+        self.token = token
+        self.listener = listener
+        launcher = nil
+    }
+
     private static func number(
         _ name: String, _ variables: [String: String], in range: ClosedRange<Int>
     ) throws(PerseusError) -> Int {

@@ -128,14 +128,8 @@ extension Member {
         at address: SocketAddress, _ claims: MemberClaims, times: LifelineTimes,
         wait: JoinDeadline
     ) throws(PerseusError) -> Member {
-        let descriptor = try connect(to: address, wait)
-        let connection = Connection(
-            descriptor: descriptor, limit: Coordinator.memberFrameLimit, now: monotonicNow())
         let nonce = JobToken.randomBytes(JobToken.nonceByteCount)
-        var greeting = ByteWriter()
-        greeting.append(protocolVersion)
-        connection.send(Frame(kind: .greeting, payload: greeting.bytes + nonce))
-        let challenge = try expect(.challenge, on: connection, address, wait)
+        let (connection, challenge) = try greet(address, nonce, wait)
         let size = JobToken.nonceByteCount
         guard challenge.count == size + JobToken.proofByteCount else {
             throw stranger(address, "its challenge has \(challenge.count) bytes")
@@ -159,8 +153,32 @@ extension Member {
         // Rank 0 knows who is missing, and says so when its own time is over.
         let patience = JoinDeadline(
             total: wait.total + 1_000_000_000, isInterrupted: wait.isInterrupted)
-        _ = try expect(.admitted, on: connection, address, patience)
+        guard try expect(.admitted, on: connection, address, patience) != nil else {
+            throw PerseusError(
+                .deadline, "rank 0 at \(address) closed the connection during the rendezvous")
+        }
         return Member(admitted: connection, times: times, now: monotonicNow())
+    }
+
+    /// Until rank 0 answers: among many strangers it may have dropped us, or it may be on its way.
+    private static func greet(
+        _ address: SocketAddress, _ nonce: [UInt8], _ wait: JoinDeadline
+    ) throws(PerseusError) -> (Connection, challenge: [UInt8]) {
+        var greeting = ByteWriter()
+        greeting.append(protocolVersion)
+        while true {
+            let connection = Connection(
+                descriptor: try connect(to: address, wait), limit: Coordinator.memberFrameLimit,
+                now: monotonicNow())
+            connection.send(Frame(kind: .greeting, payload: greeting.bytes + nonce))
+            if let challenge = try expect(.challenge, on: connection, address, wait) {
+                return (connection, challenge)
+            }
+            try wait.check {
+                "rank 0 at \(address) closes every connection, for \(LifelineTimes.silence(wait.total))"
+            }
+            usleep(50_000)
+        }
     }
 
     private static func stranger(_ address: SocketAddress, _ reason: String) -> PerseusError {
@@ -183,11 +201,11 @@ extension Member {
         }
     }
 
-    /// The payload of the next frame, which must be of `kind`; heartbeats do not count.
+    /// The payload of the next frame, which must be of `kind`; heartbeats do not count. nil: the connection was closed.
     private static func expect(
         _ kind: Frame.Kind, on connection: Connection, _ address: SocketAddress,
         _ wait: JoinDeadline
-    ) throws(PerseusError) -> [UInt8] {
+    ) throws(PerseusError) -> [UInt8]? {
         while true {
             connection.flush()
             connection.receive(now: monotonicNow())
@@ -201,10 +219,7 @@ extension Member {
                 if frame.kind == .refused { throw refusal(frame.payload) }
                 throw stranger(address, "an unexpected \(frame.kind)")
             }
-            if connection.isClosed {
-                throw PerseusError(
-                    .deadline, "rank 0 at \(address) closed the connection during the rendezvous")
-            }
+            if connection.isClosed { return nil }
             try wait.check {
                 kind == .admitted
                     ? "rank 0 at \(address) did not begin within \(LifelineTimes.silence(wait.total))"

@@ -23,9 +23,7 @@ struct RunCommand {
 
     init(_ options: RunOptions) throws {
         var options = options
-        launch =
-            options.launch == "in-process"
-            ? nil : try LaunchEnvironment(ProcessInfo.processInfo.environment)
+        launch = options.launch == "in-process" ? nil : try Self.place(options)
         if let launch { try options.settle(launch) }
         self.options = options
         profile = try ProfileDocument(namedOrAt: options.profile).profile
@@ -35,6 +33,14 @@ struct RunCommand {
                 try FaultPlan(parsing: $0, rankCount: rankCount)
             } ?? FaultPlan()
         files = try RunFiles(options)
+    }
+
+    /// This process's place among ranks, if somebody launched it as one.
+    private static func place(_ options: RunOptions) throws(PerseusError) -> LaunchEnvironment? {
+        let variables = ProcessInfo.processInfo.environment
+        if let launch = try LaunchEnvironment(variables) { return launch }
+        return try LaunchEnvironment(
+            pmix: variables, deadline: UInt64(options.deadlineMilliseconds) * 1_000_000)
     }
 
     func execute() throws {

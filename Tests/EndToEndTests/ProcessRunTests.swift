@@ -194,3 +194,46 @@ import Testing
         #expect(ended[0].errors.contains("Address already in use"))
     }
 }
+
+/// Open MPI and PMIx are installed.
+private let hasMPIRun: Bool = {
+    let folders = ProcessInfo.processInfo.environment["PATH"]?.split(separator: ":") ?? []
+    let isFound = folders.contains {
+        FileManager.default.isExecutableFile(atPath: "\($0)/mpirun")
+    }
+    guard isFound, let library = dlopen("libpmix.so.2", RTLD_LAZY) else { return false }
+    dlclose(library)
+    return true
+}()
+
+/// Where there is a launcher; elsewhere there is nothing to test.
+@Suite(.enabled(if: hasMPIRun, "mpirun and libpmix.so.2 are not installed"))
+struct MPIRunTests {
+    private func mpirun(_ place: Workplace, ranks: Int, _ words: [String]) throws -> Ended {
+        let quoted = words.map { "'\($0)'" }.joined(separator: " ")
+        return try place.shell(
+            "exec mpirun --allow-run-as-root --oversubscribe -n \(ranks) \"$PERSEUS\" \(quoted)")
+    }
+
+    @Test func ranksOfMPIRunMeetThroughPMIx() throws {
+        let place = try Workplace()
+        let fixture = PublishedFixture.llama4
+        #expect(
+            try place.perseus(
+                fixture.run("--ranks", "1", "--scheme", "coupled", "--output", "one")
+            ).status == 0)
+        let ended = try mpirun(place, ranks: 4, fixture.run("--output", "out"))
+        #expect(ended.status == 0, "\(ended.errors)")
+        #expect(
+            ended.text.components(separatedBy: "4 ranks, one per node, each a process").count == 2)
+        #expect(try place.data("out") == place.data("one"))
+    }
+
+    @Test func anotherNumberOfRanksIsRefused() throws {
+        let place = try Workplace()
+        let ended = try mpirun(place, ranks: 2, PublishedFixture.llama4.run("--ranks", "3"))
+        #expect(ended.status == 2, "\(ended.errors)")
+        #expect(
+            ended.errors.contains("perseus run: --ranks 3, and the launcher started 2 processes"))
+    }
+}

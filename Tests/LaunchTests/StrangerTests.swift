@@ -12,29 +12,28 @@ import Testing
         ProcessInfo.processInfo.environment["PERSEUS_FUZZ_COUNT"].flatMap(UInt64.init) ?? 150
 
     @Test func noStrangerJoinsOrHoldsUpAJob() throws {
-        let job = try LocalJob(size: 2)
-        for rank in 0..<1 {
-            var part = LocalJob.Part(rank: rank, size: 2)
+        let job = try LocalJob(size: 3)
+        func start(_ rank: Int) {
+            var part = LocalJob.Part(rank: rank, size: 3)
             part.deadline = 300_000_000_000
             job.start(part) { group throws(PerseusError) in
                 try group.barrier(step: "begin")
                 return "fine"
             }
         }
+        start(0)
         let address = try SocketAddress(job.address)
         var open: [Connection] = []
         for seed in 0..<Self.count {
+            // One rank comes in the middle of it.
+            if seed == Self.count / 2 { start(1) }
             var attacker = Attacker(seed: seed, address: address)
             if let connection = attacker.attack() { open.append(connection) }
-            // Some stay connected and say nothing more.
-            if open.count > 40 { open.removeFirst() }
+            // More stay connected and say nothing than rank 0 listens to.
+            if open.count > 2 * Coordinator.strangerLimit { open.removeFirst() }
         }
-        job.start(rank: 1) { group throws(PerseusError) in
-            try group.barrier(step: "begin")
-            return "fine"
-        }
-        #expect(job.ending(of: 1) == "fine")
-        #expect(job.ending(of: 0) == "fine")
+        start(2)
+        for rank in 0..<3 { #expect(job.ending(of: rank) == "fine") }
     }
 }
 
