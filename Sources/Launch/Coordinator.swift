@@ -75,6 +75,12 @@ final class Coordinator: GroupEnd {
             + members.values.map { ($0.descriptor, $0.hasOutgoing) }
     }
 
+    var absent: [UInt32: [Int]] {
+        operations.mapValues { operation in
+            (0..<size).filter { !operation.complete.contains($0) }
+        }
+    }
+
     func takeEvents() -> [GroupEvent] {
         defer { events = [] }
         return events
@@ -244,14 +250,12 @@ final class Coordinator: GroupEnd {
 
     /// Who is missing when the time for joining is over.
     func giveUp(address: String, after nanoseconds: UInt64) {
-        let missing = (1..<size).filter { members[$0] == nil }
-        let ranks = missing.prefix(8).map(String.init).joined(separator: ", ")
+        let missing = rankList((1..<size).filter { members[$0] == nil })
         let away =
             turnedAwayCount > 0
             ? " (\(turnedAwayCount) connections without the job's token were turned away)" : ""
         end(
-            "rank\(missing.count == 1 ? "" : "s") \(ranks)\(missing.count > 8 ? ", …" : "") did not"
-                + " come to the rendezvous at \(address) within"
+            "\(missing) did not come to the rendezvous at \(address) within"
                 + " \(LifelineTimes.silence(nanoseconds))\(away)", .deadline)
     }
 
@@ -376,6 +380,12 @@ final class Coordinator: GroupEnd {
         for connection in members.values { connection.finish(within: 200_000_000) }
         members = [:]
     }
+}
+
+/// `rank 3`, `ranks 1, 2, 5`.
+func rankList(_ ranks: [Int]) -> String {
+    let list = ranks.prefix(8).map(String.init).joined(separator: ", ")
+    return "rank\(ranks.count == 1 ? "" : "s") \(list)\(ranks.count > 8 ? ", …" : "")"
 }
 
 /// Most bytes of one rank's blob in an exchange.

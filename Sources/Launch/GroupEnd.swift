@@ -84,6 +84,8 @@ protocol GroupEnd: AnyObject {
     /// Tells the others that this rank is done (nil) or has failed, and why.
     func leave(failure: String?)
     func takeEvents() -> [GroupEvent]
+    /// By step: the ranks that have not come to it, as far as this end knows.
+    var absent: [UInt32: [Int]] { get }
 }
 
 /// The times of a lifeline, nanoseconds.

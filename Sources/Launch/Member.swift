@@ -29,6 +29,9 @@ final class Member: GroupEnd {
         isOver ? [] : [(connection.descriptor, connection.hasOutgoing)]
     }
 
+    /// Rank 0 knows.
+    var absent: [UInt32: [Int]] { [:] }
+
     func takeEvents() -> [GroupEvent] {
         defer { events = [] }
         return events

@@ -27,6 +27,8 @@ public final class ProcessGroup: Rendezvous, @unchecked Sendable {
     private var outbox: [Contribution] = []
     private var results: [UInt32: [[UInt8]]] = [:]
     private var storedLosses: [RankLoss] = []
+    /// By step: who has not come to it; rank 0 alone knows.
+    private var absentRanks: [UInt32: [Int]] = [:]
     private var sequence: UInt32 = 0
     private var hasLeft = false
     /// Words on lines of their own: losses (0), highest step that all have come to (16), 1 to end the thread (32), the
@@ -172,8 +174,10 @@ public final class ProcessGroup: Rendezvous, @unchecked Sendable {
         for contribution in contributions { end.contribute(contribution) }
         end.step(now: monotonicNow())
         let events = end.takeEvents()
-        guard !events.isEmpty else { return }
+        let absent = end.absent
         lock.locked {
+            absentRanks = absent
+            guard !events.isEmpty else { return }
             for event in events { file(event) }
             lock.broadcast()
         }
@@ -228,14 +232,18 @@ public final class ProcessGroup: Rendezvous, @unchecked Sendable {
             if isInterrupted {
                 throw PerseusError(.deadline, "interrupted while it waits at \"\(step)\"")
             }
-            guard monotonicNow() &- begin <= deadline else {
+            guard monotonicNow() &- begin <= patience else {
+                let absent = lock.locked { absentRanks[number] }.map(rankList)
                 throw PerseusError(
                     .deadline,
-                    "the other ranks did not come to \"\(step)\" within"
-                        + " \(LifelineTimes.silence(deadline))")
+                    "\(absent ?? "other ranks") did not come to \"\(step)\" within"
+                        + " \(LifelineTimes.silence(deadline))", hint: "--deadline allows more")
             }
         }
     }
+
+    /// Rank 0 knows who is missing, and speaks first.
+    private var patience: UInt64 { rank == 0 ? deadline : deadline &+ 1_000_000_000 }
 
     public func exchange(_ blob: [UInt8], step: String) throws(PerseusError) -> [[UInt8]] {
         precondition(blob.count <= exchangeByteLimit, "ProcessGroup: a blob over 64 KiB")

@@ -36,20 +36,30 @@ final class HandStartedJob {
     deinit { if listener >= 0 { close(listener) } }
 
     /// Starts the ranks, highest first: rank 0 comes last, as may happen.
-    func start(_ arguments: (Int) -> [String]) throws -> [(rank: Int, running: Workplace.Running)] {
+    ///
+    /// - Parameter binaries: by rank, of those that run another one.
+    func start(
+        binaries: [Int: String] = [:], _ arguments: (Int) -> [String]
+    ) throws -> [(rank: Int, running: Workplace.Running)] {
         try starts.reversed().map { rank in
             let variables = [
                 "PERSEUS_RENDEZVOUS": "127.0.0.1:\(port)", "PERSEUS_RANK": String(rank),
                 "PERSEUS_SIZE": String(size),
                 "PERSEUS_JOB_TOKEN": "a token of the end-to-end tests",
             ]
-            return (rank, try place.startPerseus(arguments(rank), variables: variables))
+            return (
+                rank,
+                try place.startPerseus(
+                    arguments(rank), variables: variables, binary: binaries[rank])
+            )
         }.reversed()
     }
 
     /// Runs all and returns how each rank ended.
-    func run(_ arguments: (Int) -> [String]) throws -> [Ended] {
-        let ranks = try start(arguments)
+    func run(
+        binaries: [Int: String] = [:], _ arguments: (Int) -> [String]
+    ) throws -> [Ended] {
+        let ranks = try start(binaries: binaries, arguments)
         return try ranks.map { try $0.running.wait() }
     }
 }

@@ -93,9 +93,20 @@ final class Workplace {
         }
     }
 
-    /// Starts `perseus` and does not wait.
-    func startPerseus(_ arguments: [String], variables: [String: String]) throws -> Running {
-        try start([try Self.binary()] + arguments, variables: variables)
+    /// Starts `perseus`, or another `binary`, and does not wait.
+    func startPerseus(
+        _ arguments: [String], variables: [String: String], binary: String? = nil
+    ) throws -> Running {
+        try start([try binary ?? Self.binary()] + arguments, variables: variables)
+    }
+
+    /// The binary with a byte behind its end: the same program, another build.
+    func makeOtherBuild() throws -> String {
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: try Self.binary()))
+        bytes.append(0)
+        try write("other", bytes)
+        chmod(path + "/other", 0o755)
+        return path + "/other"
     }
 
     private func start(_ words: [String], variables: [String: String]) throws -> Running {

@@ -163,6 +163,62 @@ import Testing
         }
     }
 
+    @Test func anotherBuildIsRefusedByName() throws {
+        let place = try Workplace()
+        let other = try place.makeOtherBuild()
+        let ended = try HandStartedJob(place, size: 2).run(binaries: [1: other]) { _ in
+            PublishedFixture.llama4.run("--scheme", "perseus")
+        }
+        for ending in ended {
+            #expect(ending.status == 2)
+            #expect(ending.errors.contains(": rank 1 has build "), "\(ending.errors)")
+        }
+    }
+
+    /// The fixture's layer lasts a second with these delays.
+    private func longRun(_ fixture: PublishedFixture) -> [String] {
+        fixture.run(
+            "--scheme", "coupled", "--verify", "none", "--deadline", "20000", "--faults",
+            "seed=1,delay=1@400ms")
+    }
+
+    @Test func whoIsInterruptedSaysNothingAndIsNamed() throws {
+        let place = try Workplace()
+        let ranks = try HandStartedJob(place, size: 3).start { _ in
+            longRun(PublishedFixture.qwen3)
+        }
+        let end = Date(timeIntervalSinceNow: 30)
+        while !ranks[0].running.printed.contains("MEASURED") && Date() < end { usleep(5000) }
+        ranks[1].running.send(SIGINT)
+        let ended = try ranks.map { try $0.running.wait() }
+        #expect(ended[1].status == 128 + SIGINT)
+        #expect(ended[1].errors.isEmpty && ended[1].output.isEmpty)
+        for rank in [0, 2] {
+            #expect(ended[rank].status == 4)
+            #expect(
+                ended[rank].errors.contains("rank 1 failed: interrupted"), "\(ended[rank].errors)")
+        }
+    }
+
+    /// Shorter than a third of the deadline: nobody is given up.
+    @Test func aShortStopIsForgiven() throws {
+        let place = try Workplace()
+        let ranks = try HandStartedJob(place, size: 3).start { _ in
+            longRun(PublishedFixture.qwen3)
+        }
+        let end = Date(timeIntervalSinceNow: 30)
+        while !ranks[0].running.printed.contains("MEASURED") && Date() < end { usleep(5000) }
+        for rank in [0, 2] {
+            ranks[rank].running.send(SIGSTOP)
+            usleep(600_000)
+            ranks[rank].running.send(SIGCONT)
+        }
+        for (_, running) in ranks {
+            let ended = try running.wait()
+            #expect(ended.status == 0, "\(ended.errors)")
+        }
+    }
+
     @Test func aRankThatDoesNotComeIsNamed() throws {
         let place = try Workplace()
         let ended = try HandStartedJob(place, size: 3, starts: [0, 1]).run { _ in

@@ -195,11 +195,11 @@ import Testing
         )
     }
 
-    /// Nobody is gone, and nobody comes: the wait ends all the same.
+    /// Nobody is gone, and one does not come: the wait ends all the same, and everybody hears who it was.
     @Test func aStepHasADeadline() throws {
-        let job = try LocalJob(size: 2)
-        for rank in 0..<2 {
-            var part = LocalJob.Part(rank: rank, size: 2)
+        let job = try LocalJob(size: 3)
+        for rank in 0..<3 {
+            var part = LocalJob.Part(rank: rank, size: 3)
             part.deadline = 600_000_000
             job.start(part) { group throws(PerseusError) in
                 if rank == 1 {
@@ -210,8 +210,10 @@ import Testing
                 return "fine"
             }
         }
+        let reason = "rank 1 did not come to \"begin\" within 0.6 s; --deadline allows more"
+        #expect(job.ending(of: 0) == "error 4: \(reason)")
         #expect(
-            job.ending(of: 0) == "error 4: the other ranks did not come to \"begin\" within 0.6 s")
+            job.ending(of: 2) == "error 4: rank 0 failed: \(reason); this rank waits at \"begin\"")
     }
 }
 
