@@ -33,7 +33,6 @@ final class DeviceNetwork {
         var completed = 0
         var hostBytes = 0
         var ringWords = 0
-        var relay = 0
         var wordBytes = 0
 
         init(threads: Int, sendQueueLog2: Int?) {
@@ -50,7 +49,6 @@ final class DeviceNetwork {
             hostBytes = host.byteCount
             var own = DeviceMemoryPlan()
             ringWords = own.add(threads * 2 * Int(PERSEUS_SHARED_WORD_STRIDE))
-            relay = own.add(2048)
             wordBytes = own.byteCount
         }
     }
@@ -162,8 +160,7 @@ final class DeviceNetwork {
             }
         }
         result.nic = perseus_device_nic(
-            queue: shared + UInt64(layout.copyQueue), done: shared + UInt64(layout.copyDone),
-            relay: own + UInt64(layout.relay), reserved: 0)
+            queue: shared + UInt64(layout.copyQueue), done: shared + UInt64(layout.copyDone))
     }
 
     /// Ends the copy blocks of `ranks`.

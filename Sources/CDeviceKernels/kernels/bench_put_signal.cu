@@ -231,7 +231,8 @@ extern "C" __global__ void __launch_bounds__(PERSEUS_DEVICE_THREADS, 1)
     } else if (blockIdx.x <= args.sender_blocks) {
         if (threadIdx.x == 0) send_rounds(bench, blockIdx.x - 1);
     } else {
-        __shared__ CopyMemory memory;
-        move_copies(bench.view, blockIdx.x - 1 - args.sender_blocks, args.layer.copy_blocks_per_rank, memory);
+        extern __shared__ uint8_t unaligned[];
+        static_assert(sizeof(CopyMemory) + 1024 <= PERSEUS_DEVICE_COPY_SHARED_BYTES, "its memory fits");
+        move_copies(bench.view, *reinterpret_cast<CopyMemory *>(align_shared(unaligned)));
     }
 }

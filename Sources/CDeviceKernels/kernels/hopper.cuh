@@ -12,6 +12,11 @@ __device__ __forceinline__ uint32_t shared_address(const void *pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
+/// The first multiple of 1024 bytes in dynamic shared memory: what the swizzle counts from.
+__device__ __forceinline__ uint8_t *align_shared(uint8_t *memory) {
+    return memory + (0u - shared_address(memory) & 1023);
+}
+
 __device__ __forceinline__ uint64_t global_nanoseconds() {
     uint64_t time;
     asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(time));
@@ -94,9 +99,31 @@ __device__ __forceinline__ void copy_box(
         : "memory");
 }
 
-/// Between data that ordinary stores wrote (by this GPU, a peer or a NIC) and bulk copies that read it.
-__device__ __forceinline__ void fence_bulk_copies() {
-    asm volatile("fence.proxy.async;" ::: "memory");
+/// `bytes` from global to shared memory, arriving at `barrier`; 16 bytes and multiples of it. One thread.
+__device__ __forceinline__ void bulk_copy_in(
+    void *target, const void *source, uint32_t bytes, uint64_t *barrier) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            shared_address(target)),
+        "l"(source), "r"(bytes), "r"(shared_address(barrier))
+        : "memory");
+}
+
+/// `bytes` from shared to global memory, as part of the thread's next group.
+__device__ __forceinline__ void bulk_copy_out(void *target, const void *source, uint32_t bytes) {
+    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(target),
+        "r"(shared_address(source)), "r"(bytes)
+        : "memory");
+}
+
+__device__ __forceinline__ void bulk_commit() {
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+/// Waits until at most `Pending` of the thread's groups have bytes that are not visible yet.
+template <int Pending>
+__device__ __forceinline__ void bulk_wait() {
+    asm volatile("cp.async.bulk.wait_group %0;" ::"n"(Pending) : "memory");
 }
 
 // MARK: Warpgroup multiplication
