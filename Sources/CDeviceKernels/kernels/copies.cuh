@@ -1,215 +1,275 @@
 // The moving half of an emulated NIC: a block that copies between arenas as the NIC engine on the CPU commands.
 //
-// The engine decides what is placed when; the block does it in that order. One warp reads commands from the host, one thread
-// streams bytes through shared memory with the bulk copy engine and stores words behind them, one thread reports what is
-// done. Copies that follow a word do not wait for it (see `keeps_copies_behind_words`); a word waits for all bytes before it.
+// The engine decides what is placed when; the block does it in that order. One warp reads commands from the host and cuts them
+// into pieces, movers stream these through shared memory with the bulk copy engine, one warp stores words behind them, and one
+// thread tells the host what is done. A word waits for all bytes before it; bytes do not wait for words (unless
+// `keeps_copies_behind_words`).
 #pragma once
 
 #include "layer.cuh"
 
 namespace perseus {
 
+/// Bytes to move, or a word to store.
+struct CopyPiece {
+    /// Address of the source, or the word.
+    uint64_t value;
+    uint64_t target;
+    /// 0: a word or nothing, see `kind`.
+    uint32_t bytes;
+    uint32_t kind;
+    /// Commands of the launch that are done with it, counted from 0.
+    uint64_t commands;
+};
+
+/// A mover's own part of shared memory. Its piece number `i` passes through place `i % kPlaces`; places that are not whole lines
+/// of shared memory halve the rate of copies.
+struct alignas(128) CopyMover {
+    static constexpr uint32_t kPlaces = 6;
+    static constexpr uint32_t kPieceBytes = 4096;
+    /// Pieces on their way into shared memory, and those whose bytes may not have arrived at the target.
+    static constexpr uint32_t kAhead = 4;
+    static constexpr uint32_t kUnseen = 6;
+    static constexpr uint32_t kHistory = 16;
+    static_assert(kAhead + 1 < kPlaces && kAhead + kUnseen < kHistory, "no place is taken twice");
+
+    uint8_t places[kPlaces][kPieceBytes];
+    uint64_t loaded[kPlaces];
+    uint32_t pieces[kHistory];
+};
+
 /// The copy block's shared memory.
 struct CopyMemory {
-    /// Bytes pass through chunks in turn: half of them on their way in, half on their way out.
-    static constexpr uint32_t kChunks = 12;
-    static constexpr uint32_t kAhead = kChunks / 2;
-    static constexpr uint32_t kChunkBytes = 16384;
-    /// Commands between the reading warp and the report.
-    static constexpr uint32_t kCommands = 128;
+    /// An odd number: pieces and words often come by turns.
+    static constexpr uint32_t kMovers = 7;
+    static constexpr uint32_t kPieces = 256;
 
-    static_assert(2 * kAhead <= kChunks, "a chunk's last copy out is over before its next copy in");
-
-    uint8_t chunks[kChunks][kChunkBytes];
-    uint64_t loaded[kChunks];
-    /// Where a chunk goes, and its bytes.
-    uint8_t *target[kChunks];
-    uint32_t length[kChunks];
-    perseus_device_copy commands[kCommands];
-    /// A command is done when so many chunks of the launch have been stored.
-    uint32_t end[kCommands];
-    /// Commands that were read, and that are done; counted from 0 over the launch.
+    CopyMover movers[kMovers];
+    CopyPiece pieces[kPieces];
+    /// [place] 1 + the piece whose bytes have arrived.
+    volatile uint32_t arrived[kPieces];
+    /// Pieces that were read, and that are done, counted from 0 over the launch.
     volatile uint32_t read;
     volatile uint32_t done;
-    /// The launch has failed: no further command comes.
-    volatile uint32_t gives_up;
-    /// `done` is final.
+    /// Commands that are done, counted from 0 over the launch.
+    volatile uint64_t commands;
+    /// No further piece comes: the host has stopped the block, or the launch has failed.
     volatile uint32_t is_over;
+    /// `commands` is final.
+    volatile uint32_t is_finished;
 };
 
 constexpr uint64_t kAddressMask = (1ull << 48) - 1;
 
-__device__ __forceinline__ uint32_t copy_kind(const perseus_device_copy &command) {
-    return static_cast<uint32_t>(command.count_tag >> 40) & 0xFF;
+/// What the host's queue holds from `position` on: a place for each lane. Warp.
+__device__ __forceinline__ perseus_device_copy peek_commands(const perseus_device_nic &nic, uint64_t position) {
+    const uint64_t mine = position + threadIdx.x % kWarpThreads;
+    const uint64_t *place = reinterpret_cast<const uint64_t *>(
+        reinterpret_cast<const perseus_device_copy *>(nic.queue) + mine % PERSEUS_DEVICE_COPY_CAPACITY);
+    perseus_device_copy command;
+    asm volatile("ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2];"
+                 : "=l"(command.value), "=l"(command.target_tag)
+                 : "l"(place)
+                 : "memory");
+    command.count_tag = load_relaxed_sys(place + 2);
+    return command;
 }
 
-/// Feeds commands from the host's queue to the mover, up to and with the stop. Warp.
+/// How many of the lanes' places hold commands of the lap already. Warp.
+__device__ __forceinline__ uint32_t count_commands(uint64_t position, const perseus_device_copy &command) {
+    const uint64_t mine = position + threadIdx.x % kWarpThreads;
+    const uint64_t tag = mine / PERSEUS_DEVICE_COPY_CAPACITY + 1 & 0xFFFF;
+    const bool is_here = command.target_tag >> 48 == tag && command.count_tag >> 48 == tag;
+    const uint32_t absent = ~__ballot_sync(0xFFFFFFFF, is_here);
+    return absent == 0 ? kWarpThreads : __ffs(absent) - 1;
+}
+
+/// Cuts commands into pieces for the movers, up to and with the stop. Warp.
 __device__ void read_commands(const LayerView &layer, CopyMemory &memory) {
     const uint32_t lane = threadIdx.x % kWarpThreads;
-    const perseus_device_copy *queue =
-        reinterpret_cast<const perseus_device_copy *>(layer.rank().nic.queue);
     uint64_t position = 0;
-    while (true) {
-        // The mover makes room as long as nobody fails.
-        if (static_cast<uint32_t>(position) - memory.done > CopyMemory::kCommands - kWarpThreads) {
-            if (uniform(layer.error().is_set())) break;
-            continue;
+    uint32_t read = 0;
+    bool is_stopped = false;
+    perseus_device_copy ahead = peek_commands(layer.rank().nic, position);
+    for (uint32_t polls = 1; !is_stopped; ++polls) {
+        if (polls % 16 == 0 && uniform(layer.error().is_set())) break;
+        const perseus_device_copy command = ahead;
+        const uint32_t count = count_commands(position, command);
+        if (count > 0) {
+            // The bytes were stored by ordinary stores; this orders the movers' reads behind them.
+            __threadfence();
+            fence_before_async_read();
         }
-        const uint64_t mine = position + lane;
-        const uint64_t tag = mine / PERSEUS_DEVICE_COPY_CAPACITY + 1 & 0xFFFF;
-        const uint64_t *place =
-            reinterpret_cast<const uint64_t *>(queue + mine % PERSEUS_DEVICE_COPY_CAPACITY);
-        perseus_device_copy command;
-        asm volatile("ld.relaxed.sys.global.v2.u64 {%0, %1}, [%2];"
-                     : "=l"(command.value), "=l"(command.target_tag)
-                     : "l"(place)
-                     : "memory");
-        command.count_tag = load_acquire_sys(place + 2);
-        const bool is_here = command.target_tag >> 48 == tag && command.count_tag >> 48 == tag;
-        const uint32_t here = __ballot_sync(0xFFFFFFFF, is_here);
-        const uint32_t count = __ffs(~here) == 0 ? kWarpThreads : __ffs(~here) - 1;
-        if (count == 0) {
-            // An idle NIC is no error; that somebody else failed is.
-            if (uniform(layer.error().is_set())) break;
-            continue;
+        // The next look at the host's memory, more than a microsecond long, is on its way meanwhile.
+        ahead = peek_commands(layer.rank().nic, position + count);
+        const uint32_t kind = static_cast<uint32_t>(command.count_tag >> 40) & 0xFF;
+        const uint32_t bytes =
+            kind == PERSEUS_DEVICE_COPY_BYTES ? static_cast<uint32_t>(command.count_tag) : 0;
+        is_stopped = __any_sync(0xFFFFFFFF, lane < count && kind == PERSEUS_DEVICE_COPY_STOP);
+        const uint32_t own = lane >= count ? 0
+            : bytes == 0 ? 1 : (bytes + CopyMover::kPieceBytes - 1) / CopyMover::kPieceBytes;
+        // Pieces up to and with this lane's command.
+        uint32_t sum = own;
+        for (uint32_t step = 1; step < kWarpThreads; step *= 2) {
+            const uint32_t other = __shfl_up_sync(0xFFFFFFFF, sum, step);
+            if (lane >= step) sum += other;
         }
-        if (lane < count) memory.commands[mine % CopyMemory::kCommands] = command;
-        __threadfence_block();
+        const uint32_t total = __shfl_sync(0xFFFFFFFF, sum, kWarpThreads - 1);
+        for (uint32_t base = 0; base < total; base += kWarpThreads) {
+            while (read + kWarpThreads - memory.done > CopyMemory::kPieces) {
+                if (layer.error().is_set()) break;
+            }
+            __syncwarp();
+            // Each lane writes one piece: of the first command whose sum is beyond it.
+            const uint32_t index = base + lane;
+            uint32_t owner = 0;
+            for (uint32_t step = kWarpThreads / 2; step > 0; step /= 2) {
+                if (__shfl_sync(0xFFFFFFFF, sum, owner + step - 1) <= index) owner += step;
+            }
+            const uint32_t end = __shfl_sync(0xFFFFFFFF, sum, owner);
+            const uint32_t number = index - (end - __shfl_sync(0xFFFFFFFF, own, owner));
+            const uint32_t all = __shfl_sync(0xFFFFFFFF, bytes, owner);
+            CopyPiece piece;
+            const uint32_t offset = all == 0 ? 0 : number * CopyMover::kPieceBytes;
+            piece.value = __shfl_sync(0xFFFFFFFF, command.value, owner) + offset;
+            piece.target = (__shfl_sync(0xFFFFFFFF, command.target_tag, owner) & kAddressMask) + offset;
+            piece.bytes = min(all - offset, CopyMover::kPieceBytes);
+            piece.kind = __shfl_sync(0xFFFFFFFF, kind, owner);
+            piece.commands = position + owner + (index + 1 == end ? 1 : 0);
+            if (index < total) memory.pieces[(read + lane) % CopyMemory::kPieces] = piece;
+            __threadfence_block();
+            __syncwarp();
+            read += min(total - base, static_cast<uint32_t>(kWarpThreads));
+            if (lane == 0) memory.read = read;
+        }
         position += count;
-        if (lane == 0) memory.read = static_cast<uint32_t>(position);
-        const bool is_stop = lane < count && copy_kind(command) == PERSEUS_DEVICE_COPY_STOP;
-        if (__any_sync(0xFFFFFFFF, is_stop)) return;
     }
-    if (lane == 0) memory.gives_up = 1;
+    __threadfence_block();
+    if (lane == 0) memory.is_over = 1;
 }
 
-/// Streams bytes and words. One thread.
-///
-/// Chunk `i` passes through place `i % kChunks`. At most kAhead chunks are on their way in, and fewer on their way out.
+/// Streams every `kMovers`th piece. One thread.
 struct CopyStream {
     CopyMemory &memory;
+    CopyMover &own;
     const bool keeps_behind_words;
-    /// Chunks whose copy in was started, whose copy out was started, and whose copy out has completed.
-    uint32_t loads = 0, stores = 0, complete = 0;
-    /// Commands all of whose chunks are on their way, how far the next one is, and commands that were read.
-    uint32_t started = 0, offset = 0, read = 0;
-    /// Words that were passed and not stored.
-    uint32_t words = 0;
-    bool is_stopped = false;
+    /// The next piece, and the first one that was not read when it was last looked.
+    uint32_t next, read = 0;
+    /// Own pieces with bytes whose copy in was started, whose copy out was started, and whose bytes have arrived.
+    uint32_t loads = 0, stores = 0, arrived = 0;
 
-    __device__ CopyStream(CopyMemory &memory, bool keeps_behind_words)
-        : memory(memory), keeps_behind_words(keeps_behind_words) {}
+    __device__ CopyStream(CopyMemory &memory, uint32_t mover, bool keeps_behind_words)
+        : memory(memory), own(memory.movers[mover]), keeps_behind_words(keeps_behind_words), next(mover) {}
 
-    /// Until the stop is done, or the launch has failed.
     __device__ void run() {
         while (true) {
-            while (start()) {}
+            const bool is_over = memory.is_over;
+            if (start()) continue;
             if (stores != loads) {
                 store();
-            } else {
+            } else if (arrived != stores) {
                 bulk_wait<0>();
-                complete = stores;
+                arrive(stores);
+            } else if (is_over && static_cast<int32_t>(memory.read - next) <= 0) {
+                return;
             }
-            finish();
-            if (is_stopped && memory.done == started) return;
-            if (memory.gives_up && stores == loads && started == memory.read) return;
         }
     }
 
-    /// Starts the next copy in, passing words on the way; false: there is none, or no room for it.
-    __device__ bool start() {
-        while (loads - stores != CopyMemory::kAhead) {
-            if (started == read) {
-                read = memory.read;
-                if (started == read) return false;
-                __threadfence_block();
-                // The bytes were stored by ordinary stores, which the command's acquire saw.
-                fence_before_async_read();
-            }
-            const perseus_device_copy &command = memory.commands[started % CopyMemory::kCommands];
-            if (copy_kind(command) == PERSEUS_DEVICE_COPY_BYTES) {
-                if (keeps_behind_words && words > 0) return false;
-                start(command);
-                return true;
-            }
-            if (copy_kind(command) == PERSEUS_DEVICE_COPY_STOP) {
-                is_stopped = true;
-            } else {
-                ++words;
-            }
-            memory.end[started++ % CopyMemory::kCommands] = loads;
+    /// Goes on with the next piece; false: it is not there, or has to wait.
+    __device__ __forceinline__ bool start() {
+        if (loads - stores == CopyMover::kAhead) return false;
+        if (static_cast<int32_t>(read - next) <= 0) {
+            read = memory.read;
+            if (static_cast<int32_t>(read - next) <= 0) return false;
+            __threadfence_block();
         }
-        return false;
+        const CopyPiece &piece = memory.pieces[next % CopyMemory::kPieces];
+        const uint32_t bytes = piece.bytes;
+        if (bytes > 0) {
+            if (keeps_behind_words && memory.done != next && !memory.is_over) return false;
+            const uint32_t place = loads % CopyMover::kPlaces;
+            barrier_expect(&own.loaded[place], bytes);
+            bulk_copy_in(own.places[place], reinterpret_cast<const void *>(piece.value), bytes, &own.loaded[place]);
+            own.pieces[loads % CopyMover::kHistory] = next;
+            ++loads;
+        }
+        next += CopyMemory::kMovers;
+        return true;
     }
 
-    /// The next chunk of a command.
-    __device__ __forceinline__ void start(const perseus_device_copy &command) {
-        const uint32_t bytes = static_cast<uint32_t>(command.count_tag);
-        const uint32_t count = min(bytes - offset, CopyMemory::kChunkBytes);
-        const uint32_t chunk = loads % CopyMemory::kChunks;
-        barrier_expect(&memory.loaded[chunk], count);
-        bulk_copy_in(memory.chunks[chunk], reinterpret_cast<const uint8_t *>(command.value) + offset, count,
-            &memory.loaded[chunk]);
-        memory.target[chunk] = reinterpret_cast<uint8_t *>(command.target_tag & kAddressMask) + offset;
-        memory.length[chunk] = count;
-        ++loads;
-        offset += count;
-        if (offset == bytes) {
-            memory.end[started++ % CopyMemory::kCommands] = loads;
-            offset = 0;
-        }
-    }
-
-    /// Starts the next copy out, as soon as its chunk is in.
+    /// Starts the next copy out, as soon as its bytes are in.
     __device__ __forceinline__ void store() {
-        const uint32_t chunk = stores % CopyMemory::kChunks;
-        barrier_wait(&memory.loaded[chunk], stores / CopyMemory::kChunks & 1);
-        bulk_copy_out(memory.target[chunk], memory.chunks[chunk], memory.length[chunk]);
+        const uint32_t place = stores % CopyMover::kPlaces;
+        const CopyPiece &piece =
+            memory.pieces[own.pieces[stores % CopyMover::kHistory] % CopyMemory::kPieces];
+        const uint32_t bytes = piece.bytes;
+        void *target = reinterpret_cast<void *>(piece.target);
+        barrier_wait(&own.loaded[place], stores / CopyMover::kPlaces & 1);
+        bulk_copy_out(target, own.places[place], bytes);
         bulk_commit();
         ++stores;
-        constexpr uint32_t under_way = CopyMemory::kAhead - 1;
-        bulk_wait<under_way>();
-        if (static_cast<int32_t>(stores - under_way - complete) > 0) complete = stores - under_way;
+        bulk_wait_read<CopyMover::kPlaces - CopyMover::kAhead - 1>();
+        bulk_wait<CopyMover::kUnseen>();
+        if (static_cast<int32_t>(stores - CopyMover::kUnseen - arrived) > 0) arrive(stores - CopyMover::kUnseen);
     }
 
-    /// Stores words whose bytes have arrived, and counts what is done.
-    __device__ __forceinline__ void finish() {
-        uint32_t done = memory.done;
-        bool has_fenced = false;
-        while (done != started) {
-            const uint32_t place = done % CopyMemory::kCommands;
-            if (static_cast<int32_t>(memory.end[place] - complete) > 0) break;
-            const perseus_device_copy &command = memory.commands[place];
-            if (copy_kind(command) == PERSEUS_DEVICE_COPY_WORD) {
-                if (!has_fenced) {
-                    fence_after_async_write();
-                    __threadfence();
-                    has_fenced = true;
-                }
-                store_relaxed_sys(
-                    reinterpret_cast<uint64_t *>(command.target_tag & kAddressMask), command.value);
-                --words;
-            }
-            ++done;
+    __device__ __forceinline__ void arrive(uint32_t count) {
+        for (; arrived != count; ++arrived) {
+            const uint32_t piece = own.pieces[arrived % CopyMover::kHistory];
+            memory.arrived[piece % CopyMemory::kPieces] = piece + 1;
         }
-        if (done == memory.done) return;
-        __threadfence_block();
-        memory.done = done;
     }
 };
 
+/// Stores words whose bytes have arrived. Warp, a lane for each of the next pieces.
+__device__ void finish_copies(const LayerView &layer, CopyMemory &memory) {
+    const uint32_t lane = threadIdx.x % kWarpThreads;
+    uint32_t done = 0;
+    bool is_over = false;
+    while (!is_over) {
+        const bool may_end = memory.is_over;
+        const uint32_t read = memory.read;
+        __threadfence_block();
+        const uint32_t mine = done + lane;
+        const CopyPiece &piece = memory.pieces[mine % CopyMemory::kPieces];
+        const bool is_here = static_cast<int32_t>(read - mine) > 0
+            && (piece.bytes == 0 || memory.arrived[mine % CopyMemory::kPieces] == mine + 1);
+        const uint32_t absent = ~__ballot_sync(0xFFFFFFFF, is_here);
+        const uint32_t count = absent == 0 ? kWarpThreads : __ffs(absent) - 1;
+        const bool is_word = lane < count && piece.bytes == 0 && piece.kind == PERSEUS_DEVICE_COPY_WORD;
+        if (__any_sync(0xFFFFFFFF, is_word)) {
+            // What movers saw arrive is behind the lanes that store words.
+            fence_after_async_write();
+            __threadfence();
+            __syncwarp();
+            if (is_word) store_relaxed_sys(reinterpret_cast<uint64_t *>(piece.target), piece.value);
+        }
+        done += count;
+        if (count > 0 && lane == count - 1) {
+            const uint64_t commands = piece.commands;
+            __threadfence_block();
+            memory.commands = commands;
+            memory.done = done;
+        }
+        __syncwarp();
+        is_over = __all_sync(0xFFFFFFFF, may_end && (done == memory.read || layer.error().is_set()));
+    }
+    if (lane == 0) memory.is_finished = 1;
+}
+
 /// Tells the engine what is done. One thread.
-__device__ void report_copies(const LayerView &layer, const CopyMemory &memory) {
+__device__ void report_copies(const LayerView &layer, CopyMemory &memory) {
     uint64_t *place = reinterpret_cast<uint64_t *>(layer.rank().nic.done);
     uint64_t reported = 0;
     while (true) {
-        const bool is_over = memory.is_over;
+        const bool is_finished = memory.is_finished;
         __threadfence_block();
-        const uint32_t news = memory.done - static_cast<uint32_t>(reported);
-        if (news > 0) {
-            reported += news;
-            store_release_sys(place, reported);
-        } else if (is_over) {
+        const uint64_t commands = memory.commands;
+        if (commands != reported) {
+            store_release_sys(place, commands);
+            reported = commands;
+        } else if (is_finished) {
             return;
         }
     }
@@ -217,23 +277,29 @@ __device__ void report_copies(const LayerView &layer, const CopyMemory &memory) 
 
 /// All threads of a rank's copy block, until the host stops it.
 __device__ void move_copies(const LayerView &layer, CopyMemory &memory) {
-    if (threadIdx.x == 0) {
-        for (uint32_t chunk = 0; chunk < CopyMemory::kChunks; ++chunk) barrier_init(&memory.loaded[chunk], 1);
+    if (threadIdx.x < CopyMemory::kMovers) {
+        for (uint64_t &barrier : memory.movers[threadIdx.x].loaded) barrier_init(&barrier, 1);
         barrier_init_fence();
+    }
+    for (uint32_t piece = threadIdx.x; piece < CopyMemory::kPieces; piece += blockDim.x) memory.arrived[piece] = 0;
+    if (threadIdx.x == 0) {
         memory.read = 0;
         memory.done = 0;
-        memory.gives_up = 0;
+        memory.commands = 0;
         memory.is_over = 0;
+        memory.is_finished = 0;
     }
     __syncthreads();
     const uint32_t warp = threadIdx.x / kWarpThreads;
-    if (warp == 0) {
+    if (warp == CopyMemory::kMovers) {
         read_commands(layer, memory);
-    } else if (threadIdx.x == kWarpThreads) {
-        CopyStream(memory, layer.layer->keeps_copies_behind_words != 0).run();
-        __threadfence_block();
-        memory.is_over = 1;
-    } else if (threadIdx.x == 2 * kWarpThreads) {
+    } else if (warp == CopyMemory::kMovers + 1) {
+        finish_copies(layer, memory);
+    } else if (threadIdx.x % kWarpThreads != 0) {
+        return;
+    } else if (warp < CopyMemory::kMovers) {
+        CopyStream(memory, warp, layer.layer->keeps_copies_behind_words != 0).run();
+    } else if (warp == CopyMemory::kMovers + 2) {
         report_copies(layer, memory);
     }
 }

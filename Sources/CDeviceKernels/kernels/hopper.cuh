@@ -64,16 +64,17 @@ __device__ __forceinline__ bool barrier_is_over(uint64_t *barrier, uint32_t pari
     return is_over != 0;
 }
 
-/// Longest wait inside a block. What is waited for is this block's own work or a copy that hardware always ends; a wait
-/// this long is a broken kernel, which traps rather than hangs.
-constexpr uint64_t kBlockWaitNanoseconds = 300ull * 1000 * 1000 * 1000;
+/// Longest wait inside a block, in cycles: five minutes. What is waited for is this block's own work or a copy that hardware
+/// always ends; a wait this long is a broken kernel, which traps rather than hangs.
+constexpr long long kBlockWaitCycles = 300ll * 2000 * 1000 * 1000;
 
 /// Waits for the end of the phase with the given parity.
 __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity) {
     if (barrier_is_over(barrier, parity)) return;
-    const uint64_t begin = global_nanoseconds();
+    // The clock of the multiprocessor: reading the global timer takes longer than most of these waits.
+    const long long begin = clock64();
     while (!barrier_is_over(barrier, parity)) {
-        if (global_nanoseconds() - begin > kBlockWaitNanoseconds) __trap();
+        if (clock64() - begin > kBlockWaitCycles) __trap();
     }
 }
 
@@ -118,6 +119,12 @@ __device__ __forceinline__ void bulk_copy_out(void *target, const void *source, 
 
 __device__ __forceinline__ void bulk_commit() {
     asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+/// Waits until at most `Pending` of the thread's groups have bytes in shared memory that are not read yet.
+template <int Pending>
+__device__ __forceinline__ void bulk_wait_read() {
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Pending) : "memory");
 }
 
 /// Waits until at most `Pending` of the thread's groups have bytes that are not visible yet.

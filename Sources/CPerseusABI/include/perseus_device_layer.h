@@ -114,7 +114,7 @@ enum {
     /// Commands of one copy queue; the NIC engine never has more under way.
     PERSEUS_DEVICE_COPY_CAPACITY = 4096,
     /// Dynamic shared memory of a copy block.
-    PERSEUS_DEVICE_COPY_SHARED_BYTES = 12 * 16384 + 8192
+    PERSEUS_DEVICE_COPY_SHARED_BYTES = 48 * 4096 + 12288
 };
 
 /// What one rank's emulated NIC consists of.
