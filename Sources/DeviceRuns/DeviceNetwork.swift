@@ -84,11 +84,15 @@ final class DeviceNetwork {
         return Int.bitWidth - 1 - max(64, min(4096, requests)).leadingZeroBitCount
     }
 
-    /// `plan` over these rings and copy blocks, on the machine's clock: posting costs what it costs, and what the copy
-    /// blocks take from command to placement is part of the wire's latency.
-    func plan(_ plan: TransportPlan, faults: FaultPlan) -> TransportPlan {
+    /// `plan` over these rings and copy blocks, on the machine's clock: what the copy blocks take from command to placement
+    /// is part of the wire's latency.
+    ///
+    /// - Parameter posting: how long a proxy that has posted is kept busy; else posting costs what it costs.
+    func plan(_ plan: TransportPlan, faults: FaultPlan, posting: PostingCosts = PostingCosts())
+        -> TransportPlan
+    {
         var plan = plan
-        plan.posting = PostingCosts()
+        plan.posting = posting
         plan.faults = faults
         plan.nic.latencyNanoseconds -= min(plan.nic.latencyNanoseconds, Self.copyNanoseconds)
         let (base, layout, threads) = (host.pointer, layout, threads)

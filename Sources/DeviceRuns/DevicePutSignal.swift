@@ -120,7 +120,9 @@ public final class DevicePutSignal {
                 shadow: nil, layout: layout)
         }
         transport = TransportJob(
-            plan: network.plan(setup.transport, faults: FaultPlan()), memory: memory,
+            plan: network.plan(
+                setup.transport, faults: FaultPlan(), posting: profile.posting),
+            memory: memory,
             remoteRanks: { _ in ranks - workload.ranksPerNode })
         try fill(arenaBytes: arenaBytes, signalBytes: signalBytes)
     }

@@ -17,7 +17,7 @@ public struct LayerKernelShape: Sendable, Equatable {
         MoEModel.presets.map { LayerKernelShape($0).program(for: $0) }
     }
 
-    /// The widest tile that divides the columns, so that no column is computed in vain; 192 where none does exactly.
+    /// The widest tile that divides the columns, so that no column is computed in vain; 256 where none does.
     public init(_ model: MoEModel) {
         upColumns = Self.columns(2 * model.intermediate)
         downColumns = Self.columns(model.hidden)
@@ -25,7 +25,7 @@ public struct LayerKernelShape: Sendable, Equatable {
     }
 
     private static func columns(_ count: Int) -> Int {
-        [256, 192, 128].first { count % $0 == 0 } ?? (count <= 128 ? 128 : 256)
+        [256, 240, 192, 128].first { count % $0 == 0 } ?? (count <= 128 ? 128 : 256)
     }
 
     /// Dynamic shared memory of a block: a worker's stages, an operator's counters, a copy block's chunks, and what belongs

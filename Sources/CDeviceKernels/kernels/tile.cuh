@@ -170,13 +170,14 @@ struct TileTarget {
     int columns;
 };
 
-/// Stores 32 columns of both rows of this thread, 16 bytes for each lane.
-__device__ __forceinline__ void store_columns(
-    const TileTarget &target, int column, uint32_t (&upper)[4], uint32_t (&lower)[4]) {
+/// Stores 32 columns, as many of them as a tile of `width` has, of both rows of this thread, 16 bytes for each lane.
+__device__ __forceinline__ void store_columns(const TileTarget &target, int column, int width,
+    uint32_t (&upper)[4], uint32_t (&lower)[4]) {
     transpose_quads(upper);
     transpose_quads(lower);
-    const int first = target.first_column + column + threadIdx.x % 4 * 8;
-    if (first >= target.columns) return;
+    const int in_tile = column + threadIdx.x % 4 * 8;
+    const int first = target.first_column + in_tile;
+    if (in_tile >= width || first >= target.columns) return;
     if (target.upper != nullptr) {
         *reinterpret_cast<uint4 *>(target.upper + 2 * first) =
             make_uint4(upper[0], upper[1], upper[2], upper[3]);
@@ -210,11 +211,12 @@ __device__ __forceinline__ void store_activated(
     const float (&sums)[N / 2], const TileTarget &target, const float *bias) {
     const int pair = threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int set = 0; set < N / 64; ++set) {
-        uint32_t upper[4], lower[4];
+    for (int set = 0; set < tiles(N, 64); ++set) {
+        uint32_t upper[4] = {}, lower[4] = {};
 #pragma unroll
         for (int group = 0; group < 4; ++group) {
             const int gate = (set * 4 + group) * 8;
+            if (gate >= N / 2) break;
             float2 gate_bias = make_float2(0.0f, 0.0f), up_bias = gate_bias;
             if constexpr (Shape::kHasBias) {
                 const int column = 2 * target.first_column + 2 * gate + pair;
@@ -230,7 +232,7 @@ __device__ __forceinline__ void store_activated(
                 pack_bf16(activate(sums[gate + 2] + gate_bias.x, sums[gate + 6] + up_bias.x),
                     activate(sums[gate + 3] + gate_bias.y, sums[gate + 7] + up_bias.y));
         }
-        store_columns(target, set * 32, upper, lower);
+        store_columns(target, set * 32, N / 2, upper, lower);
     }
 }
 
@@ -240,11 +242,12 @@ __device__ __forceinline__ void store_sums(
     const float (&sums)[N / 2], const TileTarget &target, const float *bias) {
     const int pair = threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int set = 0; set < N / 32; ++set) {
-        uint32_t upper[4], lower[4];
+    for (int set = 0; set < tiles(N, 32); ++set) {
+        uint32_t upper[4] = {}, lower[4] = {};
 #pragma unroll
         for (int group = 0; group < 4; ++group) {
             const int index = (set * 4 + group) * 4;
+            if (index >= N / 2) break;
             float2 addend = make_float2(0.0f, 0.0f);
             if constexpr (Shape::kHasBias) {
                 const int column = target.first_column + (set * 4 + group) * 8 + pair;
@@ -253,7 +256,7 @@ __device__ __forceinline__ void store_sums(
             upper[group] = pack_bf16(sums[index] + addend.x, sums[index + 1] + addend.y);
             lower[group] = pack_bf16(sums[index + 2] + addend.x, sums[index + 3] + addend.y);
         }
-        store_columns(target, set * 32, upper, lower);
+        store_columns(target, set * 32, N, upper, lower);
     }
 }
 
