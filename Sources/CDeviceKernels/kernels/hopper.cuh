@@ -52,6 +52,20 @@ __device__ __forceinline__ void barrier_expect(uint64_t *barrier, uint32_t bytes
         : "memory");
 }
 
+/// Whether the phase with the given parity is over; does not wait.
+__device__ __forceinline__ bool barrier_test(uint64_t *barrier, uint32_t parity) {
+    uint32_t is_over;
+    asm volatile(
+        "{\n.reg .pred over;\n"
+        "mbarrier.test_wait.parity.shared::cta.b64 over, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, over;\n}\n"
+        : "=r"(is_over)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+    return is_over != 0;
+}
+
+/// The same after the hardware has waited for a while.
 __device__ __forceinline__ bool barrier_is_over(uint64_t *barrier, uint32_t parity) {
     uint32_t is_over;
     asm volatile(
@@ -76,6 +90,11 @@ __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity)
     while (!barrier_is_over(barrier, parity)) {
         if (clock64() - begin > kBlockWaitCycles) __trap();
     }
+}
+
+/// The same without a limit, for what may have nothing to do for long. It ends when the host or an error ends it.
+__device__ __forceinline__ void barrier_await(uint64_t *barrier, uint32_t parity) {
+    while (!barrier_is_over(barrier, parity)) {}
 }
 
 /// A barrier of `threads` threads of the block, beside `__syncthreads`; ids 1 to 15.

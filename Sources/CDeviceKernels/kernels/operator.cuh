@@ -21,9 +21,9 @@ struct OperatorMemory {
     /// [local expert] sources whose word was seen in this round.
     uint32_t words_seen[Shape::kExperts];
     uint32_t return_blocks;
-    /// Threads whose returns are all there.
-    uint32_t watchers_done;
-    uint32_t is_round_over;
+    /// A phase each round: all watchers have seen their returns; the round is over.
+    uint64_t returned;
+    uint64_t round_over;
     /// Quiets of the launch so far; warp 0's.
     uint32_t quiets;
 };
@@ -201,6 +201,7 @@ struct Scheduler {
         for (uint32_t left = __ballot_sync(0xFFFFFFFF, is_complete); left != 0; left &= left - 1) {
             release(__shfl_sync(0xFFFFFFFF, expert, __ffs(left) - 1));
         }
+        __syncwarp();
         return true;
     }
 
@@ -404,7 +405,7 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
         }
         if (!has_combines
             && __all_sync(0xFFFFFFFF,
-                *static_cast<volatile uint32_t *>(&memory.watchers_done) == kWorkThreads
+                barrier_test(&memory.returned, round.index & 1)
                     && (!layer.has_stage(PERSEUS_DEVICE_STAGE_PACK)
                         || load_acquire_gpu(counter(rank, kSharedGroupsDone))
                             == scheduler.shared_group_count()))) {
@@ -433,7 +434,7 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
         // The host takes the last round's end for the end of all.
         __threadfence_system();
         times->end = global_nanoseconds();
-        *static_cast<volatile uint32_t *>(&memory.is_round_over) = 1;
+        barrier_arrive(&memory.round_over);
     }
     __syncwarp();
 }
@@ -451,8 +452,7 @@ __device__ void watch_returns(const LayerView &layer, const Round &round, Operat
         if (!wait_signal(word, round.epoch, layer.layer->cycle_limit, layer.error(),
                 layer.rank_index, words[block], seen)) return;
     }
-    __threadfence();
-    atomicAdd(&memory.watchers_done, 1);
+    barrier_arrive(&memory.returned);
 }
 
 /// All threads of the operator block, for the whole launch.
@@ -460,14 +460,16 @@ __device__ void operate(const LayerView &layer, OperatorMemory &memory) {
     const perseus_device_rank &rank = layer.rank();
     const int thread = threadIdx.x;
     const int warp = thread / kWarpThreads;
-    if (thread == 0) memory.quiets = 0;
+    if (thread == 0) {
+        memory.quiets = 0;
+        barrier_init(&memory.returned, kWorkThreads);
+        barrier_init(&memory.round_over, 1);
+    }
     for (uint32_t index = 0; index < layer.layer->round_count; ++index) {
         Round round(layer, index, &memory.return_blocks);
         perseus_device_round_times *times =
             reinterpret_cast<perseus_device_round_times *>(rank.times) + index;
         if (thread == 0) {
-            memory.watchers_done = 0;
-            memory.is_round_over = 0;
             times->begin = global_nanoseconds();
             for (int which = 0; which < 3; ++which) {
                 store_release_gpu(counter(rank, static_cast<Counter>(which)), 0);
@@ -479,7 +481,7 @@ __device__ void operate(const LayerView &layer, OperatorMemory &memory) {
         if (warp == 0) {
             schedule_round(layer, round, memory);
         } else if (warp == 1) {
-            relay_credits(layer, &memory.is_round_over);
+            relay_credits(layer, &memory.round_over, index & 1);
         } else if (warp >= kWarpgroupThreads / kWarpThreads) {
             watch_returns(layer, round, memory);
         }

@@ -251,11 +251,11 @@ __device__ void wait_for_quiet(const LayerView &layer, uint32_t count) {
     }
 }
 
-/// Feeds the producers' credit until the round is over. One warp; a lane for each ring.
-__device__ void relay_credits(const LayerView &layer, const uint32_t *is_round_over) {
+/// Feeds the producers' credit until the phase of `round_over` with `parity` is over. One warp; a lane for each ring.
+__device__ void relay_credits(const LayerView &layer, uint64_t *round_over, uint32_t parity) {
     const perseus_device_rank &rank = layer.rank();
     const uint32_t lane = threadIdx.x % kWarpThreads;
-    while (*static_cast<const volatile uint32_t *>(is_round_over) == 0) {
+    while (!barrier_test(round_over, parity)) {
         if (lane < rank.ring_count) Ring(rank.rings[lane]).relay_once();
         __nanosleep(500);
         if (layer.error().is_set()) break;
