@@ -107,7 +107,7 @@ __device__ void read_commands(const LayerView &layer, CopyMemory &memory) {
             continue;
         }
         // The bytes were stored by ordinary stores; this orders the movers' reads behind them.
-        __threadfence();
+        fence_gpu();
         fence_before_async_read();
         // The next look at the host's memory, more than a microsecond long, is on its way meanwhile.
         ahead = peek_commands(layer.rank().nic, position + count);
@@ -151,8 +151,7 @@ __device__ void read_commands(const LayerView &layer, CopyMemory &memory) {
                 next.is_last = is_over && end == total;
                 next.commands = position + whole;
             }
-            __syncwarp();
-            if (lane == 0) barrier_arrive(&memory.full[place]);
+            barrier_arrive(&memory.full[place]);
             base = end;
             ++batch;
         } while (base < total);
@@ -275,12 +274,11 @@ __device__ void place_words(CopyMemory &memory) {
         if (__any_sync(0xFFFFFFFF, is_word)) {
             // What movers saw arrive is behind the lanes that store words.
             fence_after_async_write();
-            __threadfence();
+            fence_gpu();
             if (is_word) store_relaxed_sys(reinterpret_cast<uint64_t *>(piece.target), piece.value);
         }
         is_over = from.is_last;
-        __syncwarp();
-        if (lane == 0) barrier_arrive(&memory.placed[place]);
+        barrier_arrive(&memory.placed[place]);
     }
 }
 
@@ -311,9 +309,9 @@ __device__ void move_copies(const LayerView &layer, CopyMemory &memory) {
             for (uint64_t &barrier : mover.loaded) barrier_init(&barrier, 1);
         }
         for (uint32_t place = 0; place < CopyMemory::kBatches; ++place) {
-            barrier_init(&memory.full[place], 1);
+            barrier_init(&memory.full[place], kWarpThreads);
             barrier_init(&memory.moved[place], CopyMemory::kMovers);
-            barrier_init(&memory.placed[place], 1);
+            barrier_init(&memory.placed[place], kWarpThreads);
             barrier_init(&memory.told[place], 1);
         }
         barrier_init_fence();

@@ -34,7 +34,7 @@ __device__ __forceinline__ void append_tiles(const TaskQueue &queue, uint32_t ty
     uint32_t first, uint32_t count, uint32_t tiles) {
     const uint32_t lane = threadIdx.x % kWarpThreads;
     const uint32_t total = count * tiles;
-    __threadfence();
+    fence_gpu();
     uint32_t position = lane == 0 ? queue.reserve(total) : 0;
     position = __shfl_sync(0xFFFFFFFF, position, 0);
     for (uint32_t index = lane; index < total; index += kWarpThreads) {
@@ -335,7 +335,7 @@ struct Scheduler {
         const uint32_t count = (round.tokens + kCombineTokens - 1) / kCombineTokens;
         uint32_t position = lane == 0 ? queue.reserve(count) : 0;
         position = __shfl_sync(0xFFFFFFFF, position, 0);
-        __threadfence();
+        fence_gpu();
         for (uint32_t index = lane; index < count; index += kWarpThreads) {
             const uint32_t begin = index * kCombineTokens;
             queue.publish(position + index, PERSEUS_DEVICE_TASK_COMBINE, 0, begin,

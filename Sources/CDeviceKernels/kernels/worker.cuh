@@ -1,4 +1,5 @@
-// A worker block: one warp fetches tasks, one thread loads tiles, two warpgroups multiply, pack and combine.
+// A worker block: one warp fetches tasks, one thread loads tiles, two warpgroups multiply, pack and combine, one warp does
+// what follows when a task is done, while these go on with the next one.
 #pragma once
 
 #include "operator.cuh"
@@ -6,6 +7,10 @@
 #include "tile.cuh"
 
 namespace perseus {
+
+/// The named barriers behind which a task's rows are stored, one for each slot, and who meets there.
+constexpr int kStoredBarrier = 1;
+constexpr int kStoredThreads = kWorkThreads + kWarpThreads;
 
 /// A task as its block works on it; of a tile also what its group says.
 struct BlockTask {
@@ -19,10 +24,12 @@ struct BlockTask {
 
 /// The worker's part of shared memory, behind the stages.
 struct WorkerMemory {
-    /// One task is worked on while the next is fetched.
-    static constexpr int kSlots = 2;
+    /// One task is finished, one is worked on, and one is fetched.
+    static constexpr int kSlots = 3;
     BlockTask tasks[kSlots];
+    /// A task is there; its rows are stored, so that the next but one may be fetched; nobody needs it any more.
     uint64_t task_full[kSlots];
+    uint64_t task_worked[kSlots];
     uint64_t task_empty[kSlots];
     uint64_t stage_full[TileStages::kCount];
     uint64_t stage_empty[TileStages::kCount];
@@ -84,8 +91,14 @@ __device__ void fetch_tasks(const LayerView &layer, WorkerMemory &memory) {
     for (uint32_t index = 0;; ++index) {
         const int slot = index % WorkerMemory::kSlots;
         BlockTask &next = memory.tasks[slot];
+        barrier_wait(&memory.task_empty[slot], (index / WorkerMemory::kSlots & 1) ^ 1);
+        // A block takes one ticket ahead and no more: others may be idle.
+        if (index >= 2) {
+            const uint32_t before = index - 2;
+            barrier_wait(
+                &memory.task_worked[before % WorkerMemory::kSlots], before / WorkerMemory::kSlots & 1);
+        }
         if (lane == 0) {
-            barrier_wait(&memory.task_empty[slot], (index / WorkerMemory::kSlots & 1) ^ 1);
             const uint32_t position = atomicAdd(queue.head, 1);
             perseus_device_task task;
             Patience patience = layer.patience();
@@ -111,8 +124,8 @@ __device__ void fetch_tasks(const LayerView &layer, WorkerMemory &memory) {
                 next.batch_count = group.batch_count;
             }
         }
-        __syncwarp();
-        if (lane == 0) barrier_arrive(&memory.task_full[slot]);
+        // All lanes wrote a part of it.
+        barrier_arrive(&memory.task_full[slot]);
         if (type == PERSEUS_DEVICE_TASK_STOP) return;
     }
 }
@@ -246,7 +259,7 @@ __device__ __forceinline__ void work_on_tile(const LayerView &layer, const TileS
     }
 }
 
-/// A tile is stored: who finds its group complete goes on with it. The first multiplying warp.
+/// A tile is stored: who finds its group complete goes on with it. Warp.
 __device__ void finish_tile(const LayerView &layer, const BlockTask &work) {
     const perseus_device_rank &rank = layer.rank();
     const uint32_t type = type_of(work.task);
@@ -296,10 +309,6 @@ __device__ void work_on_tasks(const LayerView &layer, WorkerMemory &memory, cons
             } else {
                 work_on_tile<Shape::kDownColumns, false>(layer, stages, cursor, work, half);
             }
-            fence_before_async_read();
-            __threadfence();
-            named_barrier(kWorkBarrier, kWorkThreads);
-            if (work_thread() < kWarpThreads) finish_tile(layer, work);
         } else {
             const Round round(layer, work.round, nullptr);
             if (type == PERSEUS_DEVICE_TASK_PACK) {
@@ -308,9 +317,32 @@ __device__ void work_on_tasks(const LayerView &layer, WorkerMemory &memory, cons
                 combine_tokens(layer, round, work.task.tile, work.task.group);
             }
         }
-        // Both warpgroups are done with the slot before it is given back.
-        named_barrier(kWorkBarrier, kWorkThreads);
-        if (work_thread() == 0) barrier_arrive(&memory.task_empty[slot]);
+        named_barrier_arrive(kStoredBarrier + slot, kStoredThreads);
+        barrier_arrive(&memory.task_worked[slot]);
+    }
+}
+
+/// The finishing warp: what follows from a task once all of it is stored.
+__device__ void finish_tasks(const LayerView &layer, WorkerMemory &memory) {
+    for (uint32_t index = 0;; ++index) {
+        const int slot = index % WorkerMemory::kSlots;
+        barrier_wait(&memory.task_full[slot], index / WorkerMemory::kSlots & 1);
+        const BlockTask &work = memory.tasks[slot];
+        const uint32_t type = type_of(work.task);
+        if (type == PERSEUS_DEVICE_TASK_STOP) return;
+        named_barrier(kStoredBarrier + slot, kStoredThreads);
+        // For all threads that stored: whoever acquires what follows sees it, bulk copies too.
+        fence_before_async_read();
+        fence_gpu();
+        if (is_tile(type)) {
+            finish_tile(layer, work);
+        } else if (type == PERSEUS_DEVICE_TASK_PACK) {
+            finish_pack(layer, Round(layer, work.round, nullptr), expert_of(work.task), work.task.group);
+        } else if (threadIdx.x % kWarpThreads == 0) {
+            add_acq_rel_gpu(counter(layer.rank(), kTokensCombined), work.task.group);
+        }
+        // All lanes read from it.
+        barrier_arrive(&memory.task_empty[slot]);
     }
 }
 
@@ -324,8 +356,9 @@ __device__ void work(const LayerView &layer, uint8_t *shared) {
     stages.empty = memory.stage_empty;
     if (threadIdx.x == 0) {
         for (int slot = 0; slot < WorkerMemory::kSlots; ++slot) {
-            barrier_init(&memory.task_full[slot], 1);
-            barrier_init(&memory.task_empty[slot], 2);  // the loading thread and the multipliers
+            barrier_init(&memory.task_full[slot], kWarpThreads);
+            barrier_init(&memory.task_worked[slot], kWorkThreads);
+            barrier_init(&memory.task_empty[slot], 1 + kWarpThreads);  // the loading thread, the finishing warp
         }
         for (int stage = 0; stage < TileStages::kCount; ++stage) {
             barrier_init(&stages.full[stage], 1);
@@ -335,14 +368,16 @@ __device__ void work(const LayerView &layer, uint8_t *shared) {
     }
     __syncthreads();
     if (threadIdx.x < kWarpgroupThreads) {
-        give_registers<40>();
+        give_registers<72>();
         if (threadIdx.x == 0) {
             load_tiles(layer, memory, stages);
         } else if (threadIdx.x / kWarpThreads == 1) {
             fetch_tasks(layer, memory);
+        } else if (threadIdx.x / kWarpThreads == 2) {
+            finish_tasks(layer, memory);
         }
     } else {
-        take_registers<232>();
+        take_registers<216>();
         work_on_tasks(layer, memory, stages);
     }
 }
