@@ -11,7 +11,7 @@ import PerseusSoftNIC
 final class DeviceNetwork {
     /// Slots of a command ring.
     static let ringCapacity = 4096
-    /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
+    /// From a command to the copy block to its bytes at the peer, measured (docs/results).
     static let copyNanoseconds: UInt64 = 4000
 
     private let ranks: Int
@@ -84,7 +84,7 @@ final class DeviceNetwork {
         return Int.bitWidth - 1 - max(64, min(4096, requests)).leadingZeroBitCount
     }
 
-    /// `plan` over these rings and copy blocks, on the machine's clock: what the copy blocks take from command to placement
+    /// `plan` over these rings and copy blocks, on the machine's clock: what the copy block takes from command to placement
     /// is part of the wire's latency.
     ///
     /// - Parameter posting: how long a proxy that has posted is kept busy; else posting costs what it costs.

@@ -246,7 +246,7 @@ extension NICEngine {
         notify(notice)
     }
 
-    /// Has the bytes of one fragment moved, or words stored, by the copy blocks.
+    /// Has the bytes of one fragment moved, or words stored, by the copy block.
     @inlinable
     mutating func command(_ entry: Int32, fragment: Int) {
         guard let copies, let placements else { return }

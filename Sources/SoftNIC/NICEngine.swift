@@ -283,7 +283,7 @@ public struct NICEngine: ~Copyable {
         return hasWorked
     }
 
-    /// The copy blocks, if they place the bytes, take what one event may command; a delivery waits for them otherwise.
+    /// The copy block, if it places the bytes, takes what one event may command; a delivery waits for them otherwise.
     @inlinable @inline(__always)
     var hasRoomToPlace: Bool {
         guard let copies else { return true }
