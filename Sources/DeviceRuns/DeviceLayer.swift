@@ -53,7 +53,8 @@ public struct DeviceGrid: Sendable, Equatable {
             throw PerseusError(
                 .badInput,
                 "--ranks \(ranks): \(device.name) has \(device.multiprocessorCount) multiprocessors,"
-                    + " and a rank needs at least \(2 + copyBlocksPerRank) of them; \(PERSEUS_DEVICE_MAX_RANKS) ranks at most")
+                    + " and a rank needs at least \(2 + copyBlocksPerRank) of them; \(PERSEUS_DEVICE_MAX_RANKS) ranks at most"
+            )
         }
     }
 
