@@ -19,6 +19,8 @@ public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
     @usableFromInline let elements: UnsafeMutablePointer<Element>
     /// Elements; a power of two.
     public let capacity: Int
+    /// Producer and consumer are one thread: an empty ring begins again at its first place, so that it stays in a cache.
+    @usableFromInline let hasOneThread: Bool
 
     /// Bytes that a ring of `capacity` elements occupies.
     public static func byteCount(capacity: Int) -> Int {
@@ -36,14 +38,17 @@ public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
 
     /// A handle on a ring of `capacity` elements that somebody else initialised at `base`.
     public static func attach(at base: UnsafeMutableRawPointer, capacity: Int) -> SPSCRing {
-        SPSCRing(base: base, capacity: capacity)
+        SPSCRing(base: base, capacity: capacity, hasOneThread: false)
     }
 
     /// An empty ring in memory of its own; end it with `deallocate`.
-    public static func allocate(capacity: Int) -> SPSCRing {
-        let byteCount = byteCount(capacity: capacity)
-        return initialize(
-            at: .allocate(byteCount: byteCount, alignment: 128), capacity: capacity)
+    ///
+    /// - Parameter hasOneThread: one thread is both sides; both sides' words share a line then.
+    public static func allocate(capacity: Int, hasOneThread: Bool = false) -> SPSCRing {
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: byteCount(capacity: capacity), alignment: 128)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: headerByteCount)
+        return SPSCRing(base: memory, capacity: capacity, hasOneThread: hasOneThread)
     }
 
     /// Frees a ring that `allocate` made. No handle may be used afterwards.
@@ -51,16 +56,18 @@ public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
         UnsafeMutableRawPointer(head).deallocate()
     }
 
-    private init(base: UnsafeMutableRawPointer, capacity: Int) {
+    private init(base: UnsafeMutableRawPointer, capacity: Int, hasOneThread: Bool) {
         precondition(
             capacity > 0 && capacity & (capacity - 1) == 0,
             "SPSCRing: capacity must be a power of two")
         precondition(UInt(bitPattern: base) % 128 == 0, "SPSCRing: memory not aligned to 128")
         precondition(MemoryLayout<Element>.alignment <= 128, "SPSCRing: element aligned over 128")
         head = base.assumingMemoryBound(to: UInt64.self)
-        tail = head + 16
-        elements = (base + SPSCRing.headerByteCount).assumingMemoryBound(to: Element.self)
+        tail = head + (hasOneThread ? 2 : 16)
+        elements = (base + (hasOneThread ? 64 : SPSCRing.headerByteCount))
+            .assumingMemoryBound(to: Element.self)
         self.capacity = capacity
+        self.hasOneThread = hasOneThread
     }
 
     private static var headerByteCount: Int { 256 }
@@ -72,6 +79,7 @@ extension SPSCRing {
     /// Appends `element`; false, and nothing has changed, when the ring is full.
     @inlinable @inline(__always)
     public func tryPush(_ element: Element) -> Bool {
+        if hasOneThread, tail[0] == head[0] { restart() }
         let position = tail[0]
         if position &- tail[1] == UInt64(truncatingIfNeeded: capacity) {
             tail[1] = perseus_load_acquire(head)
@@ -81,6 +89,12 @@ extension SPSCRing {
         // Pairs with the acquire of `tail` in `peek`.
         perseus_store_release(tail, position &+ 1)
         return true
+    }
+
+    @inlinable @inline(__always)
+    func restart() {
+        head.update(repeating: 0, count: 2)
+        tail.update(repeating: 0, count: 2)
     }
 
     /// Whether the next `tryPush` will find room. For the producer.
