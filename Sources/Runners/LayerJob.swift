@@ -77,7 +77,7 @@ public final class LayerJob {
         var weights: [Float] = []
         for (rank, kernel) in kernels.enumerated() {
             let count = geometry.tokensPerRank[rank] * geometry.model.topK
-            ids += UnsafeBufferPointer(start: kernel.state.ids, count: count)
+            ids += kernel.state.routedIDs
             if let start = kernel.state.weights {
                 weights += UnsafeBufferPointer(start: start, count: count)
             }
