@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { CHUNK_BYTES = 2 << 20, SHARED_LIMIT = CHUNK_BYTES / 8, FIRST_OFFSET = 64 };
+enum { CHUNK_BYTES = 2 << 20, SHARED_LIMIT = CHUNK_BYTES / 2, FIRST_OFFSET = 64 };
 
 /// At the start of a chunk, which is aligned to `CHUNK_BYTES`: a table's address names its chunk.
 struct chunk {
@@ -48,7 +48,7 @@ static struct chunk *map(size_t byteCount) {
     if (before > 0) munmap(memory, before);
     munmap(memory + before + byteCount, mapped - before - byteCount);
     struct chunk *chunk = (struct chunk *)(memory + before);
-    if (byteCount >= CHUNK_BYTES / 2) madvise(chunk, byteCount, MADV_HUGEPAGE);
+    if (byteCount > SHARED_LIMIT) madvise(chunk, byteCount, MADV_HUGEPAGE);
     atomic_init(&chunk->useCount, 1);
     chunk->byteCount = byteCount;
     chunk->offset = FIRST_OFFSET;
