@@ -33,11 +33,10 @@ public final class LayerJob {
     /// [all tokens, hidden] F32, NaN until written; nil in a run with modelled compute.
     public let output: UnsafeMutablePointer<Float>?
 
-    /// - Parameter posting: what posting is charged.
+    /// - Parameter plan: that of `setup`, with what only this run wants.
     init(
-        geometry: LayerGeometry, setup: SchemeSetup, input: JobInput, compute: LayerCompute?,
-        faults: FaultPlan, posting: PostingCosts, processorCount: Int, reportsTransmissions: Bool,
-        recordsTimings: Bool
+        geometry: LayerGeometry, setup: SchemeSetup, plan: TransportPlan, input: JobInput,
+        compute: LayerCompute?, processorCount: Int
     ) throws {
         self.geometry = geometry
         self.setup = setup
@@ -52,11 +51,6 @@ public final class LayerJob {
             compute != nil ? .allocate(capacity: max(1, outputCount)) : nil
         output?.initialize(repeating: .nan, count: outputCount)
         self.output = output
-        var plan = setup.transport
-        plan.posting = posting
-        plan.faults = faults
-        plan.reportsTransmissions = reportsTransmissions
-        plan.recordsTimings = recordsTimings
         let transport = TransportJob(
             plan: plan, memory: heaps.map(RankMemory.init), remoteRanks: geometry.remoteRanks(of:))
         self.transport = transport
@@ -83,7 +77,7 @@ public final class LayerJob {
         var weights: [Float] = []
         for (rank, kernel) in kernels.enumerated() {
             let count = geometry.tokensPerRank[rank] * geometry.model.topK
-            ids += UnsafeBufferPointer(start: kernel.state.ids, count: count)
+            ids += kernel.state.routedIDs
             if let start = kernel.state.weights {
                 weights += UnsafeBufferPointer(start: start, count: count)
             }

@@ -81,11 +81,13 @@ public func runScheme(
     let geometry = workload.geometry
     let setup = try SchemeSetup(
         scheme, profile: settings.profile, geometry: geometry, options: settings.options)
+    var plan = settings.transportPlan(of: setup)
+    plan.reportsTransmissions = trace != nil
+    plan.recordsTimings = settings.findsCriticalPath
     let job = try LayerJob(
-        geometry: geometry, setup: setup, input: workload.input, compute: workload.compute,
-        faults: settings.faults, posting: settings.posting(for: scheme.path),
-        processorCount: settings.processorCount(geometry, scheme.path),
-        reportsTransmissions: trace != nil, recordsTimings: settings.findsCriticalPath)
+        geometry: geometry, setup: setup, plan: plan, input: workload.input,
+        compute: workload.compute,
+        processorCount: settings.processorCount(geometry, scheme.path))
     if settings.poisons { for heap in job.heaps { heap.poison() } }
     let checker = settings.checksOrder && workload.compute != nil ? OrderChecker(job: job) : nil
     for kernel in job.kernels { kernel.observer = checker }
@@ -102,6 +104,16 @@ public func runScheme(
 }
 
 extension RunSettings {
+    /// How commands travel in this run.
+    func transportPlan(of setup: SchemeSetup) -> TransportPlan {
+        var plan = setup.transport
+        plan.posting = posting(for: setup.scheme.path)
+        plan.faults = faults
+        plan.hasOneThread = clock == .virtual
+        plan.proxy.growsTables = plan.hasOneThread
+        return plan
+    }
+
     /// What posting is charged: on the machine's clock it costs what it costs, unless delays are to be emulated.
     func posting(for path: Scheme.Path) -> PostingCosts {
         guard clock == .virtual || chargesPosting else { return PostingCosts() }

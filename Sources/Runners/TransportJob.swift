@@ -92,6 +92,8 @@ package struct TransportPlan: Sendable {
     var reportsTransmissions = false
     /// The engines remember each request's way, for the critical path.
     var recordsTimings = false
+    /// Everything is stepped by one thread.
+    var hasOneThread = false
     /// The kernel runs on a device.
     package var device: DevicePorts?
 
@@ -121,6 +123,7 @@ package final class TransportJob {
     let directPorts: [DirectPort]
     private let ringMemory: [UnsafeMutableRawPointer]
     private let boards: [CompletionBoard]
+    private let scratch: ProxyScratch?
     private let softNICs: [SoftNIC]
 
     /// Slots of a command ring.
@@ -149,19 +152,21 @@ package final class TransportJob {
         directPorts = parts.directPorts
         ringMemory = parts.ringMemory
         boards = parts.boards
+        scratch = parts.scratch
         softNICs = parts.softNICs
     }
 
     deinit {
         proxies.deinitialize(count: proxyCount)
-        proxies.deallocate()
+        proxies.deallocateDense()
         sendQueues?.deinitialize(count: ranks)
         sendQueues?.deallocate()
-        clocks.deallocate()
+        clocks.deallocateDense()
         engines.deinitialize(count: ranks)
-        engines.deallocate()
-        for memory in ringMemory { memory.deallocate() }
+        engines.deallocateDense()
+        for memory in ringMemory { memory.deallocateDense() }
         for board in boards { board.deallocate() }
+        scratch?.deallocate()
     }
 
     /// Sums of all proxies, or of the send queues in their place.
@@ -199,6 +204,7 @@ package final class TransportJob {
         let sendQueues: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>?
         let clocks: UnsafeMutablePointer<StepClock>
         let engines: UnsafeMutablePointer<NICEngine>
+        let scratch: ProxyScratch?
         var softNICs: [SoftNIC] = []
         var ringMemory: [UnsafeMutableRawPointer] = []
         var boards: [CompletionBoard] = []
@@ -209,18 +215,19 @@ package final class TransportJob {
             self.plan = plan
             self.fabric = fabric
             self.ranks = ranks
-            proxies = .allocate(capacity: ranks * plan.proxyThreads)
+            proxies = .allocateDense(capacity: ranks * plan.proxyThreads, alignment: 64)
             sendQueues = plan.hasSendQueues ? .allocate(capacity: ranks) : nil
-            clocks = .allocate(capacity: ranks * plan.proxyThreads)
+            clocks = .allocateDense(capacity: ranks * plan.proxyThreads)
             clocks.initialize(repeating: StepClock(), count: ranks * plan.proxyThreads)
-            engines = .allocate(capacity: ranks)
+            engines = .allocateDense(capacity: ranks, alignment: 64)
+            scratch = plan.hasOneThread ? ProxyScratch() : nil
         }
 
         mutating func build(_ rank: Int, memory: RankMemory, remoteRanks: Int) {
             let threads = plan.proxyThreads
             let nic = SoftNIC(
                 fabric: fabric, rank: rank, endpointCount: threads, queueCount: plan.queueCount,
-                sendCapacity: 4096, parameters: plan.nic)
+                sendCapacity: 4096, parameters: plan.nic, hasOneThread: plan.hasOneThread)
             softNICs.append(nic)
             (engines + rank).initialize(
                 to: nic.makeEngine(
@@ -253,7 +260,7 @@ package final class TransportJob {
                             thread, costs: plan.posting, clock: clocks + index),
                         rings: plan.isDirect ? [] : [ring], rankCount: ranks,
                         ordering: plan.ordering, receiver: receiver(thread: thread, memory: memory),
-                        board: board, configuration: plan.proxy))
+                        board: board, configuration: plan.proxy, scratch: scratch))
             }
             if plan.isDirect {
                 let port = DirectPort(
@@ -271,7 +278,7 @@ package final class TransportJob {
                 return CommandRing.initialize(
                     at: device.rings[rank][thread], capacity: device.ringCapacity)
             }
-            let memory = UnsafeMutableRawPointer.allocate(
+            let memory = UnsafeMutableRawPointer.allocateDense(
                 byteCount: CommandRing.byteCount(capacity: ringCapacity), alignment: 128)
             ringMemory.append(memory)
             return CommandRing.initialize(at: memory, capacity: ringCapacity)

@@ -32,6 +32,8 @@ public struct SoftFabricView: BitwiseCopyable {
     /// 1 when the rank is dead: nothing is delivered there any more.
     @usableFromInline let deadFlags: UnsafeMutablePointer<UInt64>
     @usableFromInline let receiveQueues: UnsafeMutablePointer<CommandRing>
+    /// Room for the notices of one step, where one thread steps all engines and looks at them at once.
+    @usableFromInline let notices: UnsafeMutablePointer<NICNotice>
 
     @inlinable @inline(__always)
     func isDead(_ rank: Int) -> Bool { perseus_load_acquire(deadFlags + rank) != 0 }
@@ -82,7 +84,8 @@ public final class SoftFabric: @unchecked Sendable {
             rankCount: rankCount, regions: .allocate(capacity: regionCount),
             portBusyUntil: .allocate(capacity: rankCount),
             deadFlags: .allocate(capacity: rankCount),
-            receiveQueues: .allocate(capacity: rankCount))
+            receiveQueues: .allocate(capacity: rankCount),
+            notices: .allocate(capacity: NICEngine.noticeCapacity))
         view.regions.initialize(repeating: SoftRegion(base: nil, byteCount: 0), count: regionCount)
         view.portBusyUntil.initialize(repeating: 0, count: rankCount)
         view.deadFlags.initialize(repeating: 0, count: rankCount)
@@ -112,6 +115,7 @@ public final class SoftFabric: @unchecked Sendable {
         view.portBusyUntil.deallocate()
         view.deadFlags.deallocate()
         view.receiveQueues.deallocate()
+        view.notices.deallocate()
         receiveMemory.deallocate()
     }
 
