@@ -2,7 +2,7 @@
 """Writes Sources/CDeviceKernels/kernels/wgmma.cuh: one multiply_m64k16<N> for each N that the tiles use."""
 import pathlib
 
-WIDTHS = (128, 192, 256)
+WIDTHS = (128, 192, 240, 256)
 HEADER = '''// Warpgroup matrix multiplication, m64nNk16: both operands BF16 in shared memory, F32 accumulators in registers.
 //
 // Written by Scripts/make-wgmma.py, because the operand lists are too long to keep right by hand.

@@ -1,6 +1,7 @@
 // A bounded queue between one producer and one consumer: the send and completion queues of the soft
 // NIC.
 import CPerseusShims
+import PerseusPrimitives
 
 /// A ring of `BitwiseCopyable` elements: one thread pushes, one thread pops.
 ///
@@ -9,6 +10,9 @@ import CPerseusShims
 /// copy says empty or full, so a busy queue moves about one line per batch instead of one per
 /// element.
 ///
+/// Where one thread is both sides, all words share a line, the elements have memory of their own that begins small and
+/// grows, and an empty ring begins again at its first place: a simulation of many ranks finds it in few lines.
+///
 /// Copying the handle copies no memory. The memory must outlive every copy.
 ///
 /// - Threading: one producer and one consumer at a time, in any processes that map the memory.
@@ -16,9 +20,11 @@ import CPerseusShims
 public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
     @usableFromInline let head: UnsafeMutablePointer<UInt64>
     @usableFromInline let tail: UnsafeMutablePointer<UInt64>
+    /// Of two threads; see `place` for one.
     @usableFromInline let elements: UnsafeMutablePointer<Element>
     /// Elements; a power of two.
     public let capacity: Int
+    @usableFromInline let hasOneThread: Bool
 
     /// Bytes that a ring of `capacity` elements occupies.
     public static func byteCount(capacity: Int) -> Int {
@@ -40,15 +46,32 @@ public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
     }
 
     /// An empty ring in memory of its own; end it with `deallocate`.
-    public static func allocate(capacity: Int) -> SPSCRing {
-        let byteCount = byteCount(capacity: capacity)
-        return initialize(
-            at: .allocate(byteCount: byteCount, alignment: 128), capacity: capacity)
+    ///
+    /// - Parameter hasOneThread: one thread is both sides.
+    public static func allocate(capacity: Int, hasOneThread: Bool = false) -> SPSCRing {
+        guard hasOneThread else {
+            return initialize(
+                at: .allocate(byteCount: byteCount(capacity: capacity), alignment: 128),
+                capacity: capacity)
+        }
+        let words = UnsafeMutablePointer<UInt64>.allocateDense(
+            capacity: OneThread.wordCount, alignment: 64)
+        words.initialize(repeating: 0, count: OneThread.wordCount)
+        let room = min(capacity, OneThread.firstRoom)
+        let elements = UnsafeMutablePointer<Element>.allocateDense(capacity: room)
+        words[OneThread.elements] = UInt64(UInt(bitPattern: elements))
+        words[OneThread.room] = UInt64(room)
+        return SPSCRing(oneThread: words, elements: elements, capacity: capacity)
     }
 
     /// Frees a ring that `allocate` made. No handle may be used afterwards.
     public func deallocate() {
-        UnsafeMutableRawPointer(head).deallocate()
+        if hasOneThread {
+            slot(at: 0).deallocateDense()
+            head.deallocateDense()
+        } else {
+            UnsafeMutableRawPointer(head).deallocate()
+        }
     }
 
     private init(base: UnsafeMutableRawPointer, capacity: Int) {
@@ -61,6 +84,21 @@ public struct SPSCRing<Element: BitwiseCopyable>: @unchecked Sendable {
         tail = head + 16
         elements = (base + SPSCRing.headerByteCount).assumingMemoryBound(to: Element.self)
         self.capacity = capacity
+        hasOneThread = false
+    }
+
+    private init(
+        oneThread words: UnsafeMutablePointer<UInt64>, elements: UnsafeMutablePointer<Element>,
+        capacity: Int
+    ) {
+        precondition(
+            capacity > 0 && capacity & (capacity - 1) == 0,
+            "SPSCRing: capacity must be a power of two")
+        head = words
+        tail = words + OneThread.tail
+        self.elements = elements
+        self.capacity = capacity
+        hasOneThread = true
     }
 
     private static var headerByteCount: Int { 256 }
@@ -72,6 +110,7 @@ extension SPSCRing {
     /// Appends `element`; false, and nothing has changed, when the ring is full.
     @inlinable @inline(__always)
     public func tryPush(_ element: Element) -> Bool {
+        if hasOneThread { makeRoom() }
         let position = tail[0]
         if position &- tail[1] == UInt64(truncatingIfNeeded: capacity) {
             tail[1] = perseus_load_acquire(head)
@@ -144,7 +183,60 @@ extension SPSCRing {
 
     @inlinable @inline(__always)
     func slot(at position: UInt64) -> UnsafeMutablePointer<Element> {
-        elements
+        if hasOneThread {
+            return place(position)
+        }
+        return elements
             + Int(truncatingIfNeeded: position & UInt64(truncatingIfNeeded: capacity &- 1))
+    }
+}
+
+// MARK: - One thread
+
+/// The words of a ring that one thread has for itself: head and its copy of tail, tail and its copy of head, then these.
+@usableFromInline
+enum OneThread {
+    @usableFromInline static var tail: Int { 2 }
+    /// Address of the elements.
+    @usableFromInline static var elements: Int { 4 }
+    /// Elements that there is memory for; a power of two.
+    @usableFromInline static var room: Int { 5 }
+    @usableFromInline static var wordCount: Int { 8 }
+    /// Elements that there is memory for at first.
+    static var firstRoom: Int { 16 }
+}
+
+extension SPSCRing {
+    @inlinable @inline(__always)
+    func place(_ position: UInt64) -> UnsafeMutablePointer<Element> {
+        let address = UInt(truncatingIfNeeded: head[OneThread.elements])
+        return UnsafeMutablePointer<Element>(bitPattern: address).unsafelyUnwrapped
+            + Int(truncatingIfNeeded: position & (head[OneThread.room] &- 1))
+    }
+
+    /// Before a push: an empty ring begins again at its first place, and a full one grows up to the capacity.
+    @inlinable @inline(__always)
+    func makeRoom() {
+        if tail[0] == head[0] {
+            head.update(repeating: 0, count: OneThread.elements)
+        } else if tail[0] &- head[0] == head[OneThread.room] {
+            grow()
+        }
+    }
+
+    @usableFromInline
+    func grow() {
+        let room = Int(head[OneThread.room])
+        guard room < capacity else { return }
+        let smaller = slot(at: 0)
+        let larger = UnsafeMutablePointer<Element>.allocateDense(capacity: 2 * room)
+        // The oldest element is the first again.
+        for index in 0..<room { larger[index] = slot(at: head[0] &+ UInt64(index)).pointee }
+        smaller.deallocateDense()
+        head.update(repeating: 0, count: OneThread.elements)
+        tail[0] = UInt64(room)
+        head[1] = UInt64(room)
+        head[OneThread.elements] = UInt64(UInt(bitPattern: larger))
+        head[OneThread.room] = UInt64(2 * room)
     }
 }

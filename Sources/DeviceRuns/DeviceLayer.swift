@@ -40,22 +40,21 @@ public struct DeviceWorkload {
 /// Blocks of a launch.
 public struct DeviceGrid: Sendable, Equatable {
     public var blocksPerRank: Int
-    /// Blocks that move bytes for the emulated NIC of each rank.
+    /// Whether a block of each rank moves bytes for its emulated NIC: 0 or 1.
     public var copyBlocksPerRank: Int
 
     /// All multiprocessors, one block on each.
-    public init(device: CUDADevice, geometry: LayerGeometry, copyBlocks: Int = 2)
-        throws(PerseusError)
-    {
+    public init(device: CUDADevice, geometry: LayerGeometry) throws(PerseusError) {
         let ranks = geometry.rankCount
         let hasRemotes = (0..<ranks).contains { geometry.remoteRanks(of: $0) > 0 }
-        copyBlocksPerRank = hasRemotes ? copyBlocks : 0
+        copyBlocksPerRank = hasRemotes ? 1 : 0
         blocksPerRank = device.multiprocessorCount / ranks - copyBlocksPerRank
-        guard blocksPerRank >= 2 else {
+        guard blocksPerRank >= 2, ranks <= Int(PERSEUS_DEVICE_MAX_RANKS) else {
             throw PerseusError(
                 .badInput,
                 "--ranks \(ranks): \(device.name) has \(device.multiprocessorCount) multiprocessors,"
-                    + " and a rank needs at least \(2 + copyBlocksPerRank) of them")
+                    + " and a rank needs at least \(2 + copyBlocksPerRank) of them; \(PERSEUS_DEVICE_MAX_RANKS) ranks at most"
+            )
         }
     }
 
@@ -350,24 +349,24 @@ public final class DeviceLayer {
         let rows = Int(arenaLayout.rows_per_source) * ranks
         let count = max(1, geometry.tokensPerRank[rank])
         var result = perseus_device_rank()
-        func map(_ address: UInt64, _ rows: Int, _ columns: Int) throws -> TensorMap {
-            try device.tensorMap2D(
-                address: address, rows: rows, columns: columns, rowStrideBytes: columns * 2,
-                boxRows: 64, boxColumns: 64)
+        func maps(_ address: UInt64, _ rows: Int, _ columns: Int) throws -> [TensorMap] {
+            try [PERSEUS_DEVICE_SEGMENT_ROWS, PERSEUS_DEVICE_SLOT_ROWS].map { height in
+                try device.tensorMap2D(
+                    address: address, rows: rows, columns: columns, rowStrideBytes: columns * 2,
+                    boxRows: Int(height), boxColumns: 64)
+            }
         }
         let hidden = states.address + UInt64(firstToken * model.hidden * 2)
-        let maps = [
-            try map(arena(rank, layout.data) + arenaLayout.dispatch_data, rows, model.hidden),
-            try map(arena(rank, layout.inner), rows, model.intermediate),
-            try map(hidden, count, model.hidden),
+        let all = [
+            try maps(arena(rank, layout.data) + arenaLayout.dispatch_data, rows, model.hidden),
+            try maps(arena(rank, layout.inner), rows, model.intermediate),
+            try maps(hidden, count, model.hidden),
             model.sharedIntermediate > 0
-                ? try map(arena(rank, layout.sharedInner), count, model.sharedIntermediate)
-                : try map(hidden, count, model.hidden),
-        ]
+                ? try maps(arena(rank, layout.sharedInner), count, model.sharedIntermediate)
+                : try maps(hidden, count, model.hidden),
+        ].flatMap { $0 }
         withUnsafeMutableBytes(of: &result) { bytes in
-            maps.withUnsafeBytes {
-                bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[0..<512]))
-            }
+            all.withUnsafeBytes { bytes.copyMemory(from: $0) }
         }
         result.data = arena(rank, layout.data)
         result.signals = table(rank, layout.signals)
@@ -491,7 +490,7 @@ public final class DeviceLayer {
         layer.signaling = UInt32(signaling.rawValue)
         layer.group_size = UInt32(groupSize)
         layer.coalesces_group = setup.program.coalescesGroup ? 1 : 0
-        layer.pairs_sources = setup.program.pairsSources ? 1 : 0
+        layer.keeps_copies_behind_words = setup.isProven ? 0 : 1
         layer.stages = stages
         layer.quiets_between_rounds = setup.program.quietsBetweenRounds ? 1 : 0
         let guarantees = setup.transport.nic.guarantees

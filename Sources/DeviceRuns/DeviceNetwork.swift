@@ -11,7 +11,7 @@ import PerseusSoftNIC
 final class DeviceNetwork {
     /// Slots of a command ring.
     static let ringCapacity = 4096
-    /// From a command to the copy blocks to its bytes at the peer, measured (docs/results).
+    /// From a command to the copy block to its bytes at the peer, measured (docs/results).
     static let copyNanoseconds: UInt64 = 4000
 
     private let ranks: Int
@@ -33,7 +33,6 @@ final class DeviceNetwork {
         var completed = 0
         var hostBytes = 0
         var ringWords = 0
-        var relay = 0
         var wordBytes = 0
 
         init(threads: Int, sendQueueLog2: Int?) {
@@ -50,7 +49,6 @@ final class DeviceNetwork {
             hostBytes = host.byteCount
             var own = DeviceMemoryPlan()
             ringWords = own.add(threads * 2 * Int(PERSEUS_SHARED_WORD_STRIDE))
-            relay = own.add(2048)
             wordBytes = own.byteCount
         }
     }
@@ -86,11 +84,15 @@ final class DeviceNetwork {
         return Int.bitWidth - 1 - max(64, min(4096, requests)).leadingZeroBitCount
     }
 
-    /// `plan` over these rings and copy blocks, on the machine's clock: posting costs what it costs, and what the copy
-    /// blocks take from command to placement is part of the wire's latency.
-    func plan(_ plan: TransportPlan, faults: FaultPlan) -> TransportPlan {
+    /// `plan` over these rings and copy blocks, on the machine's clock: what the copy block takes from command to placement
+    /// is part of the wire's latency.
+    ///
+    /// - Parameter posting: how long a proxy that has posted is kept busy; else posting costs what it costs.
+    func plan(_ plan: TransportPlan, faults: FaultPlan, posting: PostingCosts = PostingCosts())
+        -> TransportPlan
+    {
         var plan = plan
-        plan.posting = PostingCosts()
+        plan.posting = posting
         plan.faults = faults
         plan.nic.latencyNanoseconds -= min(plan.nic.latencyNanoseconds, Self.copyNanoseconds)
         let (base, layout, threads) = (host.pointer, layout, threads)
@@ -162,8 +164,7 @@ final class DeviceNetwork {
             }
         }
         result.nic = perseus_device_nic(
-            queue: shared + UInt64(layout.copyQueue), done: shared + UInt64(layout.copyDone),
-            relay: own + UInt64(layout.relay), reserved: 0)
+            queue: shared + UInt64(layout.copyQueue), done: shared + UInt64(layout.copyDone))
     }
 
     /// Ends the copy blocks of `ranks`.

@@ -16,6 +16,7 @@ public final class PutSignalDeviceKernel {
     public init(_ device: CUDADevice) throws(PerseusError) {
         let program = DeviceProgram(source: "bench_put_signal.cu")
         function = try device.load(program).function("perseus_bench_put_signal")
+        try function.setMaxDynamicSharedBytes(Int(PERSEUS_DEVICE_COPY_SHARED_BYTES))
     }
 }
 
@@ -56,10 +57,8 @@ public final class DevicePutSignal {
     private let abortStream: CUDAStream
     private var offsets = TableOffsets()
 
-    /// Blocks that push, at most; the coordinator and the copy blocks come on top.
+    /// Blocks that push, at most; the coordinator and the copy block come on top.
     private static let mostSenders = 96
-    /// Blocks that move bytes for the sender's emulated NIC.
-    public static let copyBlocks = 2
 
     private struct TableOffsets {
         var destinations = 0
@@ -121,7 +120,9 @@ public final class DevicePutSignal {
                 shadow: nil, layout: layout)
         }
         transport = TransportJob(
-            plan: network.plan(setup.transport, faults: FaultPlan()), memory: memory,
+            plan: network.plan(
+                setup.transport, faults: FaultPlan(), posting: profile.posting),
+            memory: memory,
             remoteRanks: { _ in ranks - workload.ranksPerNode })
         try fill(arenaBytes: arenaBytes, signalBytes: signalBytes)
     }
@@ -189,8 +190,9 @@ public final class DevicePutSignal {
         var list = LaunchArguments()
         list.append(arguments)
         try kernel.function.launch(
-            grid: 1 + Int(arguments.sender_blocks) + Self.copyBlocks,
-            block: Int(PERSEUS_DEVICE_THREADS), cooperative: true, stream: stream, arguments: list)
+            grid: 2 + Int(arguments.sender_blocks), block: Int(PERSEUS_DEVICE_THREADS),
+            sharedBytes: Int(PERSEUS_DEVICE_COPY_SHARED_BYTES), cooperative: true, stream: stream,
+            arguments: list)
         // Receivers have nothing to do: their end, behind the last round's times, is there from the start.
         let ends = times.pointer.assumingMemoryBound(to: perseus_put_signal_times.self)
         ends[rounds].completed = 1
@@ -231,7 +233,8 @@ public final class DevicePutSignal {
         layer.error = descriptors.address + UInt64(errorOffset)
         layer.layout = layout
         layer.rank_count = UInt32(workload.ranks)
-        layer.copy_blocks_per_rank = UInt32(Self.copyBlocks)
+        layer.copy_blocks_per_rank = 1
+        layer.keeps_copies_behind_words = setup.isProven ? 0 : 1
         layer.round_count = UInt32(rounds)
         layer.coalesces_group = setup.program.coalescesGroup ? 1 : 0
         layer.cycle_limit = cycleLimit
@@ -247,7 +250,7 @@ public final class DevicePutSignal {
         arguments.sender_blocks = UInt32(
             min(
                 workload.concurrency, Self.mostSenders,
-                device.multiprocessorCount - 1 - Self.copyBlocks))
+                device.multiprocessorCount - 2))
         arguments.byte_count = UInt32(workload.byteCount)
         let mode =
             !hasSignals

@@ -1,5 +1,6 @@
 // From a model to the megakernel compiled for it: tile sizes and the definitions of shape.cuh.
 
+import CPerseusABI
 import PerseusDevice
 import PerseusMoE
 
@@ -16,7 +17,7 @@ public struct LayerKernelShape: Sendable, Equatable {
         MoEModel.presets.map { LayerKernelShape($0).program(for: $0) }
     }
 
-    /// The widest tile that divides the columns, so that no column is computed in vain; 192 where none does exactly.
+    /// The widest tile that divides the columns, so that no column is computed in vain; 256 where none does.
     public init(_ model: MoEModel) {
         upColumns = Self.columns(2 * model.intermediate)
         downColumns = Self.columns(model.hidden)
@@ -24,15 +25,15 @@ public struct LayerKernelShape: Sendable, Equatable {
     }
 
     private static func columns(_ count: Int) -> Int {
-        [256, 192, 128].first { count % $0 == 0 } ?? (count <= 128 ? 128 : 256)
+        [256, 240, 192, 128].first { count % $0 == 0 } ?? (count <= 128 ? 128 : 256)
     }
 
-    /// Dynamic shared memory of a block: a worker's stages, or an operator's counters, and what belongs to them. The kernel
-    /// asserts that it is enough.
+    /// Dynamic shared memory of a block: a worker's stages, an operator's counters, a copy block's chunks, and what belongs
+    /// to them. The kernel asserts that it is enough.
     func sharedBytes(_ model: MoEModel) -> Int {
-        let worker = stages * (2 * 64 + max(upColumns, downColumns)) * 128
+        let worker = stages * (Int(PERSEUS_DEVICE_TILE_ROWS) + max(upColumns, downColumns)) * 128
         let planner = (12 + 4) * 4 * model.expertCount
-        return max(worker, planner) + 2048
+        return max(max(worker, planner) + 3072, Int(PERSEUS_DEVICE_COPY_SHARED_BYTES))
     }
 
     /// The program for `model`.

@@ -50,11 +50,11 @@ public struct Dispatcher: ~Copyable {
         self.port = port
         let experts = state.geometry.model.expertCount
         let ranks = state.geometry.rankCount
-        order = .allocate(capacity: experts)
-        remaining = .allocate(capacity: ranks)
-        group = .allocate(capacity: experts + ranks)
-        words = .allocate(capacity: Int(PERSEUS_MAX_SIGNAL_WORDS))
-        lastWords = .allocate(capacity: experts + ranks)
+        order = .allocateDense(capacity: experts)
+        remaining = .allocateDense(capacity: ranks)
+        group = .allocateDense(capacity: experts + ranks)
+        words = .allocateDense(capacity: Int(PERSEUS_MAX_SIGNAL_WORDS))
+        lastWords = .allocateDense(capacity: experts + ranks)
         lastWords.initialize(repeating: 0, count: experts + ranks)
         if case .router(let router) = state.shared.routing {
             routerScratch = RouterScratch(model: router.model)
@@ -69,11 +69,11 @@ public struct Dispatcher: ~Copyable {
     }
 
     deinit {
-        order.deallocate()
-        remaining.deallocate()
-        group.deallocate()
-        words.deallocate()
-        lastWords.deallocate()
+        order.deallocateDense()
+        remaining.deallocateDense()
+        group.deallocateDense()
+        words.deallocateDense()
+        lastWords.deallocateDense()
     }
 
     /// Tokens routed by one step.
@@ -100,6 +100,7 @@ public struct Dispatcher: ~Copyable {
         state.epoch = state.program.epoch(ofRound: state.round)
         state.isPlanned = false
         routedTokens = 0
+        if !state.keepsRouting { state.plan.pointee.beginCount() }
         nextTransfer = 0
         isPacked = false
         groupCount = 0
@@ -135,7 +136,7 @@ public struct Dispatcher: ~Copyable {
 
     private mutating func routeTokens(_ tokens: Range<Int>) {
         let model = state.geometry.model
-        let ids = state.ids + tokens.lowerBound * model.topK
+        let ids = state.ids + (state.keepsRouting ? tokens.lowerBound * model.topK : 0)
         let weights = state.weights.map { $0 + tokens.lowerBound * model.topK }
         switch state.shared.routing {
         case .router(let router):
@@ -157,13 +158,19 @@ public struct Dispatcher: ~Copyable {
                 tokens: first + tokens.lowerBound..<first + tokens.upperBound, ids: ids,
                 weights: weights)
         }
+        if !state.keepsRouting { state.plan.pointee.count(ids: ids, tokens: tokens.count) }
     }
 
     /// Stage ②: rows, offsets, and the list of blocks that will come back.
     private mutating func makePlan(_ outcome: inout RoleStep) {
         let tokens = state.roundTokenRange
-        state.plan.pointee.rebuild(
-            ids: state.ids + tokens.lowerBound * state.geometry.model.topK, tokens: tokens.count)
+        if state.keepsRouting {
+            state.plan.pointee.rebuild(
+                ids: state.ids + tokens.lowerBound * state.geometry.model.topK, tokens: tokens.count
+            )
+        } else {
+            state.plan.pointee.finishCount()
+        }
         listReturnBlocks()
         phase = .pack
         outcome.hasWorked = true

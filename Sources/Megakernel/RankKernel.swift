@@ -1,6 +1,7 @@
 // All kernel-side roles of one rank, put together.
 
 import PerseusMemory
+import PerseusPrimitives
 
 /// The megakernel of one rank: a dispatcher, a subscriber with its scheduler, and processors.
 ///
@@ -30,7 +31,7 @@ public final class RankKernel: Kernel {
             processors: parts.add(Processor.self, count: processorCount),
             dispatcher: parts.add(Dispatcher.self)
         )
-        memory = .allocate(byteCount: parts.byteCount, alignment: 64)
+        memory = .allocateDense(byteCount: parts.byteCount, alignment: 64)
         subscriber = (memory + offsets.subscriber).bindMemory(to: Subscriber.self, capacity: 1)
         scheduler = (memory + offsets.scheduler).bindMemory(to: Scheduler.self, capacity: 1)
         queue = TaskQueue(at: memory + offsets.queue, capacity: capacity)
@@ -50,7 +51,7 @@ public final class RankKernel: Kernel {
         scheduler.deinitialize(count: 1)
         subscriber.deinitialize(count: 1)
         dispatcher.deinitialize(count: 1)
-        memory.deallocate()
+        memory.deallocateDense()
     }
 
     /// Most tasks made ahead of the processors.

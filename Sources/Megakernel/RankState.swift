@@ -5,6 +5,7 @@ import CPerseusShims
 import PerseusExpertKernels
 import PerseusMemory
 import PerseusMoE
+import PerseusPrimitives
 
 /// Where a rank's routing decisions come from.
 public enum RoutingSource: Sendable {
@@ -121,7 +122,10 @@ public final class RankState: @unchecked Sendable {
     let returnWordCount: Int
     /// Row tables of the current round; rebuilt by the dispatcher.
     let plan: UnsafeMutablePointer<DispatchPlan>
-    public let ids: UnsafeMutablePointer<Int32>
+    /// [tokens of this rank, topK]; one batch of the dispatcher where the routing is not kept.
+    let ids: UnsafeMutablePointer<Int32>
+    /// Who asks for the routing later finds it in `ids`. Without, it can be drawn again, and no row has to be placed.
+    let keepsRouting: Bool
     /// nil in a run with modelled compute, which weighs nothing.
     public let weights: UnsafeMutablePointer<Float>?
     /// [tokens of this rank, hidden] bf16; nil in a run with modelled compute.
@@ -146,36 +150,56 @@ public final class RankState: @unchecked Sendable {
         localRanks = geometry.localRanks(of: rank)
         roundTokenRange = geometry.tokens(of: rank, round: 0)
         let slots = max(1, geometry.tokensPerRank[rank] * model.topK)
-        ids = .allocate(capacity: slots)
+        if case .synthetic = shared.routing, shared.compute == nil {
+            keepsRouting = false
+        } else {
+            keepsRouting = true
+        }
+        ids = .allocateDense(capacity: keepsRouting ? slots : Dispatcher.routeBatch * model.topK)
         weights = shared.compute != nil ? .allocate(capacity: slots) : nil
         let tokenCapacity = min(geometry.roundTokens, geometry.tokensPerRank[rank])
-        plan = .allocate(capacity: 1)
+        plan = .allocateDense(capacity: 1)
         plan.initialize(
             to: DispatchPlan(
                 expertCount: model.expertCount, topK: model.topK, tokenCapacity: tokenCapacity,
                 placesRows: shared.compute != nil))
         let rows = tokenCapacity * model.topK
         returnWordCount = Int(perseus_return_word_count(UInt64(rows), UInt32(model.expertCount)))
-        returnBlocks = .allocate(capacity: returnWordCount)
-        blockOfWord = .allocate(capacity: returnWordCount)
+        returnBlocks = .allocateDense(capacity: returnWordCount)
+        blockOfWord = .allocateDense(capacity: returnWordCount)
         blockOfWord.initialize(repeating: -1, count: returnWordCount)
         sharedRows =
             shared.compute?.shared != nil
             ? .allocate(capacity: max(1, tokenCapacity * model.hidden)) : nil
-        finished = .allocate(capacity: 3)
+        finished = .allocateDense(capacity: 3)
         finished.initialize(repeating: 0, count: 3)
         tokenBlockCount = Self.blockCount(roundTokenRange)
     }
 
     deinit {
-        ids.deallocate()
+        ids.deallocateDense()
         weights?.deallocate()
         plan.deinitialize(count: 1)
-        plan.deallocate()
-        returnBlocks.deallocate()
-        blockOfWord.deallocate()
+        plan.deallocateDense()
+        returnBlocks.deallocateDense()
+        blockOfWord.deallocateDense()
         sharedRows?.deallocate()
-        finished.deallocate()
+        finished.deallocateDense()
+    }
+
+    /// Where the rank's tokens were routed, [tokens, topK]; after the run.
+    public var routedIDs: [Int32] {
+        let tokens = geometry.tokensPerRank[rank]
+        let count = tokens * geometry.model.topK
+        guard !keepsRouting, case .synthetic(let synthetic) = shared.routing else {
+            return Array(UnsafeBufferPointer(start: ids, count: count))
+        }
+        let first = shared.firstTokens[rank]
+        return Array(unsafeUninitializedCapacity: count) { drawn, drawnCount in
+            drawnCount = count
+            guard let ids = drawn.baseAddress else { return }
+            synthetic.route(tokens: first..<first + tokens, ids: ids, weights: nil)
+        }
     }
 
     private static func blockCount(_ tokens: Range<Int>) -> Int {

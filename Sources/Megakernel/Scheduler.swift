@@ -6,6 +6,7 @@ import CPerseusABI
 import CPerseusShims
 import PerseusMemory
 import PerseusMoE
+import PerseusPrimitives
 
 /// A short queue of ready tasks: one writer, many takers. A handle; copying it copies no task.
 ///
@@ -93,14 +94,14 @@ public struct Scheduler: ~Copyable {
         self.depth = Int32(depth)
         rankCount = Int32(state.geometry.rankCount)
         let experts = max(1, state.experts.count)
-        open = .allocate(capacity: experts * state.geometry.rankCount)
-        lists = .allocate(capacity: experts)
+        open = .allocateDense(capacity: experts * state.geometry.rankCount)
+        lists = .allocateDense(capacity: experts)
         lists.initialize(repeating: (-1, -1), count: experts)
     }
 
     deinit {
-        open.deallocate()
-        lists.deallocate()
+        open.deallocateDense()
+        lists.deallocateDense()
     }
 
     /// Notes rows that have arrived.

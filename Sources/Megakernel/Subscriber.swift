@@ -6,6 +6,7 @@ import CPerseusABI
 import CPerseusShims
 import PerseusMemory
 import PerseusMoE
+import PerseusPrimitives
 
 /// Watches the signal words of one rank.
 ///
@@ -31,15 +32,15 @@ public struct Subscriber: ~Copyable {
         self.state = state
         wordsPerSource = state.geometry.dispatchWordCount(of: state.rank)
         let count = max(1, wordsPerSource * state.geometry.rankCount)
-        observedEpoch = .allocate(capacity: count)
+        observedEpoch = .allocateDense(capacity: count)
         observedEpoch.initialize(repeating: 0, count: count)
-        isBlockObserved = .allocate(capacity: state.returnWordCount)
+        isBlockObserved = .allocateDense(capacity: state.returnWordCount)
         isBlockObserved.initialize(repeating: false, count: state.returnWordCount)
     }
 
     deinit {
-        observedEpoch.deallocate()
-        isBlockObserved.deallocate()
+        observedEpoch.deallocateDense()
+        isBlockObserved.deallocateDense()
     }
 
     /// Follows the rank into a new round; true when it did.

@@ -39,9 +39,9 @@ public final class SymmetricHeap: @unchecked Sendable {
         }
         shared = nil
         signalWordCount = Int(layout.signal_byte_count) / 8
-        signalWords = .allocate(capacity: signalWordCount)
+        signalWords = .allocateDense(capacity: signalWordCount)
         signalWords.initialize(repeating: 0, count: signalWordCount)
-        shadowWords = hasShadow ? .allocate(capacity: signalWordCount) : nil
+        shadowWords = hasShadow ? .allocateDense(capacity: signalWordCount) : nil
         shadowWords?.initialize(repeating: 0, count: signalWordCount)
     }
 
@@ -65,8 +65,8 @@ public final class SymmetricHeap: @unchecked Sendable {
     deinit {
         guard shared == nil else { return }
         if let data { munmap(data, Int(layout.data_byte_count)) }
-        signalWords.deallocate()
-        shadowWords?.deallocate()
+        signalWords.deallocateDense()
+        shadowWords?.deallocateDense()
     }
 
     /// Fills the receiving arenas with NaN patterns, so that a row which nobody wrote cannot pass for data.

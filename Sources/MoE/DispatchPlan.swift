@@ -2,6 +2,8 @@
 // Upstream:   Router.swift, Dispatcher.swift
 // Downstream: Dispatcher+Pack.swift
 
+import PerseusPrimitives
+
 /// Where each (token, slot) of one source stands in its packed order.
 ///
 /// Packed order: experts ascending; inside an expert, (token, slot) ascending. The order depends on
@@ -51,7 +53,7 @@ public struct DispatchPlan: ~Copyable {
         self.placesRows = placesRows
         let tableCount = placesRows ? rowCapacity : 0
         let count = 3 * expertCount + 1 + 3 * tableCount
-        storage = .allocate(capacity: count)
+        storage = .allocateDense(capacity: count)
         storage.initialize(repeating: 0, count: count)
         rows = UnsafePointer(storage + expertCount)
         firstRow = rows + expertCount
@@ -60,7 +62,7 @@ public struct DispatchPlan: ~Copyable {
         slotOf = tokenOf + tableCount
     }
 
-    deinit { storage.deallocate() }
+    deinit { storage.deallocateDense() }
 
     /// Rows of the last rebuild.
     public var rowCount: Int { tokenCount * topK }
@@ -79,23 +81,36 @@ public struct DispatchPlan: ~Copyable {
     ///   allowed.
     /// - Complexity: O(tokens · topK + experts), no allocation.
     public mutating func rebuild(ids: UnsafePointer<Int32>, tokens: Int) {
-        precondition(tokens >= 0 && tokens <= tokenCapacity, "DispatchPlan: too many tokens")
-        tokenCount = tokens
-        rebuildCount(ids)
+        beginCount()
+        count(ids: ids, tokens: tokens)
+        finishCount()
         if placesRows { rebuildPlace(ids) }
     }
 
-    /// Counts the rows of each expert and prepares its cursor at the expert's first row.
-    private func rebuildCount(_ ids: UnsafePointer<Int32>) {
-        let cursors = storage
+    /// Begins a plan whose ids come piece by piece and are not kept: for plans that place no rows.
+    public mutating func beginCount() {
+        tokenCount = 0
+        UnsafeMutablePointer(mutating: rows).update(repeating: 0, count: expertCount)
+    }
+
+    /// Counts the rows of each expert in the next `ids`, `[tokens, topK]`.
+    public mutating func count(ids: UnsafePointer<Int32>, tokens: Int) {
+        precondition(
+            tokens >= 0 && tokenCount + tokens <= tokenCapacity, "DispatchPlan: too many tokens")
+        tokenCount += tokens
         let counts = UnsafeMutablePointer(mutating: rows)
-        let starts = UnsafeMutablePointer(mutating: firstRow)
-        counts.update(repeating: 0, count: expertCount)
-        for index in 0..<rowCount {
+        for index in 0..<tokens * topK {
             let expert = Int(ids[index])
             precondition(expert >= 0 && expert < expertCount, "DispatchPlan: id names no expert")
             counts[expert] &+= 1
         }
+    }
+
+    /// Everything is counted: prepares each expert's cursor at its first row.
+    public mutating func finishCount() {
+        let cursors = storage
+        let counts = rows
+        let starts = UnsafeMutablePointer(mutating: firstRow)
         var next: Int32 = 0
         for expert in 0..<expertCount {
             starts[expert] = next

@@ -23,6 +23,9 @@ public struct SyntheticRouting: Sendable {
     /// for an expert begins. 1,024 parts and 128 to 256 experts leave one comparison, mostly.
     let guide: [Int32]
 
+    /// Experts are equally popular and a power of two: every sum of probabilities is exact, and needs no table.
+    let isEven: Bool
+
     static let guideCount = 1024
 
     /// - Precondition: `zipfExponent` is finite and not negative.
@@ -35,6 +38,9 @@ public struct SyntheticRouting: Sendable {
         self.topK = topK
         self.seed = seed
         probability = SyntheticRouting.makeProbability(expertCount, seed, zipfExponent)
+        isEven =
+            expertCount.nonzeroBitCount == 1
+            && probability.allSatisfy { $0 == 1 / Double(expertCount) }
         var sum = 0.0
         cumulative = probability.map { value in
             sum += value
@@ -76,7 +82,10 @@ public struct SyntheticRouting: Sendable {
                         var random = SeededRandom(seed: seed, stream: UInt64(token) &+ 1 << 32)
                         let drawn = ids + row * topK
                         for slot in 0..<topK {
-                            drawn[slot] = tables.draw(&random, excluding: drawn, slot)
+                            drawn[slot] =
+                                isEven
+                                ? tables.drawEven(&random, excluding: drawn, slot)
+                                : tables.draw(&random, excluding: drawn, slot)
                         }
                     }
                 }
@@ -107,6 +116,37 @@ private struct DrawTables {
             return redraw(random.nextUnit(), excluding: drawn, count)
         }
         return candidate
+    }
+
+    /// As `draw`, where every expert has the probability 1 / 2^n: the same numbers, without sums.
+    @inline(__always)
+    func drawEven(
+        _ random: inout SeededRandom, excluding drawn: UnsafeMutablePointer<Int32>, _ count: Int
+    ) -> Int32 {
+        let candidate = Int32(truncatingIfNeeded: evenPart(of: random.nextUnit()))
+        for index in 0..<count where drawn[index] == candidate {
+            let remaining = Double(expertCount - count) / Double(expertCount)
+            // The product may be rounded up to all that remains.
+            let part = min(evenPart(of: random.nextUnit() * remaining), expertCount - count - 1)
+            return untaken(part, drawn, count)
+        }
+        return candidate
+    }
+
+    @inline(__always)
+    private func evenPart(of unit: Double) -> Int { Int(unit * Double(expertCount)) }
+
+    /// The expert with `index` others that are not taken below it.
+    private func untaken(
+        _ index: Int, _ drawn: UnsafeMutablePointer<Int32>, _ count: Int
+    ) -> Int32 {
+        var expert = index
+        var taken = nextTaken(from: 0, drawn, count)
+        while taken <= expert {
+            expert += 1
+            taken = nextTaken(from: taken + 1, drawn, count)
+        }
+        return Int32(expert)
     }
 
     /// The lowest expert whose cumulative probability exceeds `unit`, from 0 to below 1, of the whole.

@@ -56,11 +56,11 @@ public struct EventHeap<Payload: BitwiseCopyable>: ~Copyable {
     public init(capacity: Int) {
         precondition(capacity <= Self.largestCapacity, "EventHeap: more than 2^31 events")
         self.capacity = max(16, capacity)
-        events = .allocate(capacity: self.capacity + Self.paddingCount)
+        events = Self.allocate(self.capacity)
         for index in 0..<Self.paddingCount { events[index].becomePadding() }
     }
 
-    deinit { events.deallocate() }
+    deinit { Self.deallocate(events) }
 
     /// The earliest time, or nil when empty.
     @inlinable @inline(__always)
@@ -83,6 +83,23 @@ public struct EventHeap<Payload: BitwiseCopyable>: ~Copyable {
         return nextSequence &- 1
     }
 
+    /// The next place in the order makes the heap number its events anew: those that are outside must be put back.
+    @inlinable @inline(__always)
+    public var needsNumbering: Bool { nextSequence == .max }
+
+    /// An event that its owner keeps himself, with its place in the order, as if it were pushed now.
+    @inlinable @inline(__always)
+    public mutating func makeEvent(time: UInt64, _ payload: Payload) -> Event {
+        Event(time: time, sequence: reserveSequence(), payload: payload)
+    }
+
+    /// Adds an event that was popped, or made by `makeEvent`: it keeps its place in the order.
+    @inlinable
+    public mutating func putBack(_ event: Event) {
+        if count == capacity { grow() }
+        insert(event)
+    }
+
     /// Adds an event and takes more memory where it is needed: not for the hot path.
     @inlinable
     public mutating func pushGrowing(time: UInt64, _ payload: Payload) {
@@ -93,12 +110,14 @@ public struct EventHeap<Payload: BitwiseCopyable>: ~Copyable {
     /// Adds an event; the caller has sized the heap for all there can be.
     @inlinable @inline(__always)
     public mutating func push(time: UInt64, _ payload: Payload) {
+        insert(Event(time: time, sequence: reserveSequence(), payload: payload))
+    }
+
+    @inlinable @inline(__always)
+    mutating func insert(_ event: Event) {
         precondition(count < capacity, "EventHeap: more events than it was made for")
-        if nextSequence == .max { renumber() }
         // A copy of the pointer stays in a register; the property is read again behind every store.
         let events = events
-        let event = Event(time: time, sequence: nextSequence, payload: payload)
-        nextSequence &+= 1
         var hole = count
         count &+= 1
         events[hole &+ Self.paddingCount].becomePadding()
@@ -168,11 +187,25 @@ public struct EventHeap<Payload: BitwiseCopyable>: ~Copyable {
     @usableFromInline
     mutating func grow() {
         precondition(capacity <= Self.largestCapacity / 2, "EventHeap: more than 2^31 events")
-        let larger = UnsafeMutablePointer<Event>.allocate(
-            capacity: capacity * 2 + Self.paddingCount)
+        let larger = Self.allocate(capacity * 2)
         larger.update(from: events, count: count + Self.paddingCount)
-        events.deallocate()
+        Self.deallocate(events)
         events = larger
         capacity *= 2
+    }
+
+    /// Bytes of a cache line, with which the first four siblings begin.
+    private static var lineByteCount: Int { 64 }
+
+    private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Event> {
+        let stride = MemoryLayout<Event>.stride
+        precondition(stride <= lineByteCount, "EventHeap: the payload is too large")
+        let memory = UnsafeMutableRawPointer.allocateDense(
+            byteCount: lineByteCount + stride * (capacity + paddingCount), alignment: lineByteCount)
+        return (memory + lineByteCount - stride).assumingMemoryBound(to: Event.self)
+    }
+
+    private static func deallocate(_ events: UnsafeMutablePointer<Event>) {
+        (UnsafeMutableRawPointer(events + 1) - lineByteCount).deallocateDense()
     }
 }

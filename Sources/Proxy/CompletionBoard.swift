@@ -3,6 +3,7 @@
 import CPerseusABI
 import CPerseusShims
 import PerseusCommandRing
+import PerseusPrimitives
 
 /// Words that count the quiets published so far, and the quiets that are still waited for.
 ///
@@ -33,16 +34,16 @@ public struct CompletionBoard: BitwiseCopyable {
     public init(wordCount: Int, words external: UnsafeMutablePointer<UInt64>?) {
         self.wordCount = wordCount
         ownsWords = external == nil
-        words = external ?? .allocate(capacity: max(1, wordCount))
+        words = external ?? .allocateDense(capacity: max(1, wordCount))
         words.initialize(repeating: 0, count: max(1, wordCount))
-        waits = .allocate(capacity: max(1, wordCount))
+        waits = .allocateDense(capacity: max(1, wordCount))
         waits.initialize(repeating: Self.notWaiting, count: max(1, wordCount))
     }
 
     /// Frees the memory; the owner calls it when neither proxy nor producers run any more.
     public func deallocate() {
-        if ownsWords { words.deallocate() }
-        waits.deallocate()
+        if ownsWords { words.deallocateDense() }
+        waits.deallocateDense()
     }
 
     /// Quiets published on word `index` so far.

@@ -1,5 +1,6 @@
 // What a proxy has posted and not yet seen complete: one pool of entries, a FIFO per lane.
 
+import PerseusPrimitives
 import PerseusTransport
 
 /// One posted work request.
@@ -22,32 +23,36 @@ public struct InFlightEntry: BitwiseCopyable {
     }
 }
 
-/// A pool of fixed-size nodes linked by 32-bit indices: no allocation after `init`, and no memory touched beyond the most
-/// nodes that were in use at once.
+/// A pool of fixed-size nodes linked by 32-bit indices. It has memory for as many nodes as were in use at once, up to
+/// twice as many: a proxy of a simulation finds its own in a few cache lines, and the first proxies of a run take it.
 @frozen
 public struct IndexPool<Node: BitwiseCopyable>: ~Copyable {
-    @usableFromInline let nodes: UnsafeMutablePointer<Node>
-    @usableFromInline let links: UnsafeMutablePointer<Int32>
+    @usableFromInline var nodes: UnsafeMutablePointer<Node>
+    @usableFromInline var links: UnsafeMutablePointer<Int32>
     /// First of the nodes that were given back; -1 when there is none.
     @usableFromInline var free: Int32
     /// The lowest node that was never taken.
     @usableFromInline var fresh: Int32
+    /// Nodes that there is memory for.
+    @usableFromInline var room: Int32
     @usableFromInline var freeCount: Int
 
-    /// - Parameter capacity: most nodes in use at once.
-    @inlinable
-    public init(capacity: Int) {
+    /// - Parameters:
+    ///   - capacity: most nodes in use at once.
+    ///   - room: nodes that there is memory for from the start on; with `capacity` nothing is allocated later.
+    public init(capacity: Int, room: Int) {
         precondition(capacity > 0 && capacity < Int(Int32.max), "IndexPool: bad capacity")
-        nodes = .allocate(capacity: capacity)
-        links = .allocate(capacity: capacity)
+        self.room = Int32(min(capacity, room))
+        nodes = .allocateDense(capacity: Int(self.room))
+        links = .allocateDense(capacity: Int(self.room))
         free = -1
         fresh = 0
         freeCount = capacity
     }
 
     deinit {
-        nodes.deallocate()
-        links.deallocate()
+        nodes.deallocateDense()
+        links.deallocateDense()
     }
 
     /// Takes a node; the caller has checked `freeCount`.
@@ -58,6 +63,7 @@ public struct IndexPool<Node: BitwiseCopyable>: ~Copyable {
         if index >= 0 {
             free = links[Int(index)]
         } else {
+            if fresh == room { grow() }
             index = fresh
             fresh &+= 1
         }
@@ -72,5 +78,12 @@ public struct IndexPool<Node: BitwiseCopyable>: ~Copyable {
         links[Int(index)] = free
         free = index
         freeCount &+= 1
+    }
+
+    @usableFromInline
+    mutating func grow() {
+        nodes.growDense(from: Int(room), to: Int(room) * 2)
+        links.growDense(from: Int(room), to: Int(room) * 2)
+        room *= 2
     }
 }

@@ -1,5 +1,7 @@
 // One destination as a proxy sees it: what waits, what is in flight, what a signal would have to cover.
 
+import PerseusPrimitives
+
 /// Why a lane takes no new command; its commands wait in the backlog meanwhile.
 @frozen
 public enum LaneState: UInt8, BitwiseCopyable, Sendable {
@@ -67,13 +69,6 @@ public struct Lane: BitwiseCopyable {
         get { marks.rawValue & LaneMarks.hasBegunDrain.rawValue != 0 }
         set { marks.set(.hasBegunDrain, newValue) }
     }
-
-    /// Memory for `count` lanes, each on a line of its own.
-    static func allocateLines(_ count: Int) -> UnsafeMutablePointer<Lane> {
-        UnsafeMutableRawPointer.allocate(
-            byteCount: count * MemoryLayout<Lane>.stride, alignment: 64
-        ).assumingMemoryBound(to: Lane.self)
-    }
 }
 
 /// The yes-or-no facts of a lane, in one byte.
@@ -111,34 +106,38 @@ public struct PendingSignal: BitwiseCopyable {
     }
 }
 
-/// The pending signals of all lanes: a slice for each lane that has some, in memory for all of them of which no more is
-/// touched than lanes have held signals at once.
+/// The pending signals of all lanes: a slice for each lane that has some, in memory for as many as have held signals at
+/// once, up to twice as many.
 @frozen
 public struct PendingTable: BitwiseCopyable {
-    @usableFromInline let entries: UnsafeMutablePointer<PendingSignal>
+    @usableFromInline var entries: UnsafeMutablePointer<PendingSignal>
     /// Entries of one slice.
     @usableFromInline let capacity: Int
+    /// Slices that there is memory for.
+    @usableFromInline var room: Int
     /// Slices that were given back, the last one first, and the lowest that was never taken.
     @usableFromInline let free: UnsafeMutablePointer<UInt16>
     @usableFromInline var freeCount = 0
     @usableFromInline var fresh = 0
 
-    init(laneCount: Int, capacity: Int) {
+    init(laneCount: Int, capacity: Int, room: Int) {
         self.capacity = capacity
-        entries = .allocate(capacity: laneCount * capacity)
-        free = .allocate(capacity: laneCount)
+        self.room = min(laneCount, room)
+        entries = .allocateDense(capacity: self.room * capacity)
+        free = .allocateDense(capacity: laneCount)
     }
 
     /// Frees the memory; the owner calls it once.
     func deallocate() {
-        entries.deallocate()
-        free.deallocate()
+        entries.deallocateDense()
+        free.deallocateDense()
     }
 
     /// A slice that no lane has; there is one for each.
     @inlinable @inline(__always)
     mutating func take() -> UInt16 {
         if freeCount == 0 {
+            if fresh == room { grow() }
             fresh &+= 1
             return UInt16(truncatingIfNeeded: fresh &- 1)
         }
@@ -150,6 +149,12 @@ public struct PendingTable: BitwiseCopyable {
     mutating func give(_ slice: UInt16) {
         free[freeCount] = slice
         freeCount &+= 1
+    }
+
+    @usableFromInline
+    mutating func grow() {
+        entries.growDense(from: room * capacity, to: room * 2 * capacity)
+        room *= 2
     }
 
     @inlinable @inline(__always)

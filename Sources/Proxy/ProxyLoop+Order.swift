@@ -171,7 +171,7 @@ extension ProxyLoop where NIC: ~Copyable {
         while first &+ count < end && count < payloadCapacity,
             slice[first &+ count].wordOffset == wordOffset &+ UInt64(count)
         {
-            payload[count] = slice[first &+ count].word
+            scratch.payload[count] = slice[first &+ count].word
             count &+= 1
         }
         // The last run of a flush always asks for a completion, so no lane is left with a silent tail; long flushes
@@ -180,7 +180,8 @@ extension ProxyLoop where NIC: ~Copyable {
             first &+ count == end || lanes[destination].unsignaledCount &+ 1 >= signalInterval
         guard
             postWords(
-                payload, count: count, at: wordOffset, phase: lanes[destination].pendingPhase,
+                scratch.payload, count: count, at: wordOffset,
+                phase: lanes[destination].pendingPhase,
                 destination: destination, asksForCompletion: asksForCompletion)
         else { return false }
         lanes[destination].pendingPosted &+= UInt16(truncatingIfNeeded: count)

@@ -18,7 +18,8 @@ extension ProxyLoop where NIC: ~Copyable {
         let slots = Int(perseus_command_operand_slots(command.first))
         for slot in 0..<slots {
             appendBacklog(
-                Command(first: operands[2 &* slot], second: operands[2 &* slot &+ 1]),
+                Command(
+                    first: scratch.operands[2 &* slot], second: scratch.operands[2 &* slot &+ 1]),
                 destination: destination)
         }
         counters.parkedCommands &+= 1
@@ -104,7 +105,9 @@ extension ProxyLoop where NIC: ~Copyable {
             let head = lanes[destination].backlogHead
             let command = backlog.nodes[Int(head)]
             let slots = copyOperands(behind: head, of: command)
-            guard execute(command, operands: operands, destination: destination, position: 0) else {
+            guard
+                execute(command, operands: scratch.operands, destination: destination, position: 0)
+            else {
                 return
             }
             for _ in 0...slots { popBacklog(destination) }
@@ -126,8 +129,8 @@ extension ProxyLoop where NIC: ~Copyable {
         for slot in 0..<slots {
             index = backlog.links[Int(index)]
             let node = backlog.nodes[Int(index)]
-            operands[2 &* slot] = node.first
-            operands[2 &* slot &+ 1] = node.second
+            scratch.operands[2 &* slot] = node.first
+            scratch.operands[2 &* slot &+ 1] = node.second
         }
         return slots
     }

@@ -7,9 +7,9 @@ extension ProxyLoop where NIC: ~Copyable {
     /// Takes completions from the NIC and retires what they cover.
     @inlinable
     mutating func reap() {
-        let count = transport.poll(completionBuffer, limit: Self.pollLimit)
+        let count = transport.poll(scratch.completions, limit: ProxyScratch.pollLimit)
         guard count > 0 else { return }
-        for index in 0..<count { retire(completionBuffer[index]) }
+        for index in 0..<count { retire(scratch.completions[index]) }
         counters.completions &+= UInt64(truncatingIfNeeded: count)
         outcome.completed &+= UInt32(truncatingIfNeeded: count)
     }
@@ -62,11 +62,12 @@ extension ProxyLoop where NIC: ~Copyable {
     /// Takes arrived immediates and lets the receiver publish the signal words that they complete.
     @inlinable
     mutating func receive() {
-        let count = transport.pollReceive(receiveBuffer, limit: Self.pollLimit)
+        let count = transport.pollReceive(scratch.arrivals, limit: ProxyScratch.pollLimit)
         guard count > 0 else { return }
         for index in 0..<count {
             receiver.receive(
-                source: receiveBuffer[index].source, immediate: receiveBuffer[index].immediate)
+                source: scratch.arrivals[index].source, immediate: scratch.arrivals[index].immediate
+            )
         }
         counters.receiveCompletions &+= UInt64(truncatingIfNeeded: count)
         outcome.received &+= UInt32(truncatingIfNeeded: count)

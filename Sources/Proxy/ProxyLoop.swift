@@ -4,6 +4,7 @@
 
 import CPerseusABI
 import PerseusCommandRing
+import PerseusPrimitives
 import PerseusTransport
 
 /// How one proxy is set up. Fixed at start.
@@ -30,10 +31,44 @@ public struct ProxyConfiguration: Sendable {
     public var inFlightCapacity = 4096
     /// Most words of one signalBlock.
     public var signalWordCapacity = 64
+    /// Tables begin small and grow with what is in them, which allocates: for simulations of many ranks.
+    public var growsTables = false
     /// An operation older than this fails its lane.
     public var deadlineNanoseconds: UInt64 = 10_000_000_000
 
     public init() {}
+}
+
+/// Room for what a proxy has in hand during one step, and nothing of it afterwards.
+///
+/// - Threading: proxies that one thread steps may share it, and find it in a cache.
+@frozen
+public struct ProxyScratch: BitwiseCopyable {
+    /// Operands of the command in hand.
+    @usableFromInline let operands: UnsafeMutablePointer<UInt64>
+    /// The words of one write.
+    @usableFromInline let payload: UnsafeMutablePointer<UInt64>
+    @usableFromInline let completions: UnsafeMutablePointer<WorkCompletion>
+    @usableFromInline let arrivals: UnsafeMutablePointer<ReceiveCompletion>
+
+    /// Completions taken by one step, so that a flood of them cannot hold up the rings.
+    @inlinable @inline(__always)
+    static var pollLimit: Int { 32 }
+
+    public init() {
+        operands = .allocateDense(capacity: Int(PERSEUS_MAX_OPERAND_WORDS))
+        payload = .allocateDense(capacity: Immediate.runWordLimit)
+        completions = .allocateDense(capacity: Self.pollLimit)
+        arrivals = .allocateDense(capacity: Self.pollLimit)
+    }
+
+    /// Frees the memory; the owner calls it when no proxy is stepped any more.
+    public func deallocate() {
+        operands.deallocateDense()
+        payload.deallocateDense()
+        completions.deallocateDense()
+        arrivals.deallocateDense()
+    }
 }
 
 /// What one step did; all zero means that nothing will change until something arrives.
@@ -70,16 +105,49 @@ public struct ProxyStep: BitwiseCopyable, Sendable {
 /// - Threading: one owner. The rings' producers and the NIC are the only other parties, each behind its own ring.
 @frozen
 public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
-    public var transport: NIC
+    // What every step looks at comes first and lies together: a simulator finds each proxy's memory cold.
+    @usableFromInline var now: UInt64 = 0
+    /// The lane whose drain stops the whole proxy; -1 when none does.
+    @usableFromInline var stalledLane: Int = -1
+    @usableFromInline var nextDeadlineLane: Int = 0
+    @usableFromInline let laneCount: Int
+    @usableFromInline let deadlineNanoseconds: UInt64
+    @usableFromInline let lanes: UnsafeMutablePointer<Lane>
     @usableFromInline let rings: UnsafeMutablePointer<CommandRingConsumer>
     @usableFromInline let ringCount: Int
-    @usableFromInline let lanes: UnsafeMutablePointer<Lane>
-    @usableFromInline let laneCount: Int
+    @usableFromInline var nextRing: Int = 0
+    @usableFromInline let batchLimit: Int
+    @usableFromInline let pendingCapacity: Int
+    @usableFromInline var dueLaneCount: Int = 0
+    /// Queues that lanes in `full` wait for.
+    @usableFromInline var fullQueueCount: Int = 0
+    @usableFromInline var holdingLaneCount: Int = 0
+    @usableFromInline let scratch: ProxyScratch
+    @usableFromInline var unrungCount: UInt32 = 0
+    @usableFromInline let plan: OrderingPlan
+    @usableFromInline let completesInOrder: Bool
+    /// A lane that drains waits alone; otherwise its drain stops the whole proxy.
+    @usableFromInline let parksOnDrain: Bool
+    @usableFromInline let stallsWhenFull: Bool
+    @usableFromInline let signalInterval: UInt16
+    @usableFromInline var outcome = ProxyStep()
+    @usableFromInline var board: CompletionBoard
+    public var transport: NIC
+
+    // What a step looks at that does something.
+    @usableFromInline var inFlight: IndexPool<InFlightEntry>
+    @usableFromInline var inFlightCount: UInt64 = 0
+    @usableFromInline var backlog: IndexPool<Command>
+    @usableFromInline var allOrderedThrough: UInt64 = 0
+    @usableFromInline var dataSequence: UInt64 = 0
+    /// [queue]: puts up to this sequence number are ordered before everything posted from now on.
+    @usableFromInline let queueOrderedThrough: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payloadCapacity: Int
     /// Admitted signals that are not posted yet.
     @usableFromInline var pending: PendingTable
-    @usableFromInline let pendingCapacity: Int
-    @usableFromInline var backlog: IndexPool<Command>
-    @usableFromInline var inFlight: IndexPool<InFlightEntry>
+    public var counters = ProxyCounters()
+
+    // What some steps look at.
     /// One bit per lane: has a backlog or an unfinished flush to serve.
     @usableFromInline let parked: UnsafeMutablePointer<UInt64>
     /// One bit per lane: parked, and may be able to go on.
@@ -89,22 +157,10 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     /// One bit per lane: has pending signals that wait for the lane to run dry.
     @usableFromInline let holding: UnsafeMutablePointer<UInt64>
     @usableFromInline let bitWordCount: Int
-    @usableFromInline let operands: UnsafeMutablePointer<UInt64>
-    @usableFromInline let payload: UnsafeMutablePointer<UInt64>
-    @usableFromInline let payloadCapacity: Int
-    @usableFromInline let completionBuffer: UnsafeMutablePointer<WorkCompletion>
-    @usableFromInline let receiveBuffer: UnsafeMutablePointer<ReceiveCompletion>
-    /// [queue]: puts up to this sequence number are ordered before everything posted from now on.
-    @usableFromInline let queueOrderedThrough: UnsafeMutablePointer<UInt64>
-    @usableFromInline var allOrderedThrough: UInt64 = 0
-    @usableFromInline var dataSequence: UInt64 = 0
-    @usableFromInline var inFlightCount: UInt64 = 0
+    private let ownsScratch: Bool
     @usableFromInline var parkedLaneCount: Int = 0
-    @usableFromInline var dueLaneCount: Int = 0
     /// [queue]: lanes in `full`.
     @usableFromInline let fullLaneCounts: UnsafeMutablePointer<Int32>
-    /// Queues that lanes in `full` wait for.
-    @usableFromInline var fullQueueCount: Int = 0
     /// [queue]: the turn of `serveParkedLanes` in which it last had no slot.
     @usableFromInline let refusedTurns: UnsafeMutablePointer<UInt64>
     @usableFromInline var turn: UInt64 = 1
@@ -113,35 +169,17 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     /// Where the next turn of the parked lanes begins.
     @usableFromInline var firstServedLane: Int = 0
     @usableFromInline var isPoolEmpty = false
-    @usableFromInline var holdingLaneCount: Int = 0
-    /// The lane whose drain stops the whole proxy; -1 when none does.
-    @usableFromInline var stalledLane: Int = -1
-    @usableFromInline var now: UInt64 = 0
-    @usableFromInline var nextRing: Int = 0
-    @usableFromInline var nextDeadlineLane: Int = 0
-    @usableFromInline var unrungCount: UInt32 = 0
     /// Commands taken by `submit`.
     @usableFromInline var directPosition: UInt64 = 0
-    @usableFromInline let plan: OrderingPlan
-    @usableFromInline let completesInOrder: Bool
     @usableFromInline let fenceScope: FenceScope
-    @usableFromInline let batchLimit: Int
-    @usableFromInline let signalInterval: UInt16
-    /// A lane that drains waits alone; otherwise its drain stops the whole proxy.
-    @usableFromInline let parksOnDrain: Bool
-    @usableFromInline let stallsWhenFull: Bool
     @usableFromInline let coalesces: Bool
     @usableFromInline let holdsThroughPuts: Bool
     @usableFromInline let groupsCombineOnly: Bool
     @usableFromInline let coalesceByteLimit: UInt32
     @usableFromInline let groupWordLimit: Int
-    @usableFromInline let deadlineNanoseconds: UInt64
     @usableFromInline var receiver: ImmediateReceiver
-    @usableFromInline var board: CompletionBoard
-    public var counters = ProxyCounters()
     /// The first operation that failed or passed its deadline.
     public var failure: StuckOperation?
-    @usableFromInline var outcome = ProxyStep()
 
     /// - Parameters:
     ///   - transport: an endpoint whose guarantees meet the obligation of `ordering`, or a caller who has decided
@@ -151,7 +189,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     public init(
         transport: consuming NIC, rings: [CommandRing], rankCount: Int, ordering: SignalOrdering,
         receiver: ImmediateReceiver, board: CompletionBoard,
-        configuration: ProxyConfiguration
+        configuration: ProxyConfiguration, scratch: ProxyScratch? = nil
     ) {
         let guarantees = transport.guarantees
         plan = ordering.plan
@@ -161,44 +199,46 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
             guarantees.fenceScope == .queue && transport.queueCount > 1
             ? .lane : guarantees.fenceScope
         ringCount = rings.count
-        self.rings = .allocate(capacity: max(1, rings.count))
+        self.rings = .allocateDense(capacity: max(1, rings.count), alignment: 64)
         for (index, ring) in rings.enumerated() {
             (self.rings + index).initialize(to: CommandRingConsumer(ring))
         }
         laneCount = rankCount
-        lanes = Lane.allocateLines(rankCount)
+        lanes = .allocateDense(capacity: rankCount, alignment: 64)
         let queueCount = transport.queueCount
         for index in 0..<rankCount {
             var lane = Lane()
             lane.queue = UInt16(index % queueCount)
             (lanes + index).initialize(to: lane)
         }
-        queueOrderedThrough = .allocate(capacity: queueCount)
+        queueOrderedThrough = .allocateDense(capacity: queueCount)
         queueOrderedThrough.initialize(repeating: 0, count: queueCount)
         pendingCapacity = max(4, configuration.signalWordCapacity, configuration.groupWordLimit)
-        pending = PendingTable(laneCount: rankCount, capacity: pendingCapacity)
+        pending = PendingTable(
+            laneCount: rankCount, capacity: pendingCapacity,
+            room: configuration.growsTables ? 4 : Int.max)
         // The backlog can always hold one signalBlock and the put before it. (A precondition here makes the optimiser of
         // Swift 6.3 free fields that were never set.)
-        backlog = IndexPool(capacity: max(configuration.backlogSlotCount, pendingCapacity + 2))
-        inFlight = IndexPool(capacity: configuration.inFlightCapacity)
+        let backlogCount = max(configuration.backlogSlotCount, pendingCapacity + 2)
+        let room = configuration.growsTables ? 64 : Int.max
+        backlog = IndexPool(capacity: backlogCount, room: room)
+        inFlight = IndexPool(capacity: configuration.inFlightCapacity, room: room)
         bitWordCount = (rankCount + 63) / 64
-        parked = .allocate(capacity: bitWordCount)
+        parked = .allocateDense(capacity: bitWordCount)
         parked.initialize(repeating: 0, count: bitWordCount)
-        due = .allocate(capacity: bitWordCount)
+        due = .allocateDense(capacity: bitWordCount)
         due.initialize(repeating: 0, count: bitWordCount)
-        full = .allocate(capacity: bitWordCount)
+        full = .allocateDense(capacity: bitWordCount)
         full.initialize(repeating: 0, count: bitWordCount)
-        fullLaneCounts = .allocate(capacity: queueCount)
+        fullLaneCounts = .allocateDense(capacity: queueCount)
         fullLaneCounts.initialize(repeating: 0, count: queueCount)
-        refusedTurns = .allocate(capacity: queueCount)
+        refusedTurns = .allocateDense(capacity: queueCount)
         refusedTurns.initialize(repeating: 0, count: queueCount)
-        holding = .allocate(capacity: bitWordCount)
+        holding = .allocateDense(capacity: bitWordCount)
         holding.initialize(repeating: 0, count: bitWordCount)
-        operands = .allocate(capacity: Int(PERSEUS_MAX_OPERAND_WORDS))
+        self.scratch = scratch ?? ProxyScratch()
+        ownsScratch = scratch == nil
         payloadCapacity = min(transport.inlineCapacityByteCount / 8, Immediate.runWordLimit)
-        payload = .allocate(capacity: payloadCapacity)
-        completionBuffer = .allocate(capacity: ProxyLoop.pollLimit)
-        receiveBuffer = .allocate(capacity: ProxyLoop.pollLimit)
         batchLimit = configuration.batchLimit
         signalInterval = ProxyLoop.signalInterval(
             of: transport, rankCount: rankCount, plan: plan, configuration: configuration)
@@ -218,20 +258,17 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
     deinit {
         receiver.deallocate()
         rings.deinitialize(count: ringCount)
-        rings.deallocate()
-        lanes.deallocate()
+        rings.deallocateDense()
+        lanes.deallocateDense()
         pending.deallocate()
-        parked.deallocate()
-        due.deallocate()
-        full.deallocate()
-        fullLaneCounts.deallocate()
-        refusedTurns.deallocate()
-        holding.deallocate()
-        operands.deallocate()
-        payload.deallocate()
-        completionBuffer.deallocate()
-        receiveBuffer.deallocate()
-        queueOrderedThrough.deallocate()
+        parked.deallocateDense()
+        due.deallocateDense()
+        full.deallocateDense()
+        fullLaneCounts.deallocateDense()
+        refusedTurns.deallocateDense()
+        holding.deallocateDense()
+        queueOrderedThrough.deallocateDense()
+        if ownsScratch { scratch.deallocate() }
     }
 
     /// How many puts of a lane share one completion.
@@ -250,10 +287,6 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
             configuration.inFlightCapacity / (2 * max(1, rankCount)))
         return UInt16(max(1, min(configuration.signalInterval, affordable, Int(UInt16.max))))
     }
-
-    /// Completions taken by one step, so that a flood of them cannot hold up the rings.
-    @inlinable @inline(__always)
-    static var pollLimit: Int { 32 }
 
     /// One turn: take completions, serve parked lanes, drain the rings, post, ring the doorbell once.
     ///
@@ -295,8 +328,8 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         let needed = isPut ? 1 &+ pendingCapacity : 1 &+ (words.count &+ 1) >> 1
         guard backlog.freeCount >= needed else { return false }
         self.now = max(self.now, now)
-        for index in 0..<words.count { operands[index] = words[index] }
-        operands[words.count] = 0
+        for index in 0..<words.count { scratch.operands[index] = words[index] }
+        scratch.operands[words.count] = 0
         admit(command, position: directPosition)
         directPosition &+= 1
         return true
@@ -337,7 +370,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         // A command and its operands always find room in the backlog, or they stay in the ring.
         while remaining > 0 && stalledLane < 0 && backlog.freeCount > pendingCapacity
             && !isHeldByFullQueue,
-            rings[ring].next(&command, operands: operands)
+            rings[ring].next(&command, operands: scratch.operands)
         {
             admit(command, position: rings[ring].position &- 1)
             remaining &-= 1
@@ -363,7 +396,7 @@ public struct ProxyLoop<NIC: Transport & ~Copyable>: ~Copyable {
         if lanes[destination].state != .open || lanes[destination].backlogHead >= 0 {
             park(command, destination: destination)
         } else if !execute(
-            command, operands: operands, destination: destination, position: position)
+            command, operands: scratch.operands, destination: destination, position: position)
         {
             park(command, destination: destination)
             setParked(destination)

@@ -1,5 +1,7 @@
 // Signal words that changed and were not looked at yet, rank by rank, in flat memory.
 
+import PerseusPrimitives
+
 /// For each rank a list of ranges, in the order in which they changed.
 struct ChangedWords: ~Copyable {
     private struct Node: BitwiseCopyable {
@@ -19,16 +21,16 @@ struct ChangedWords: ~Copyable {
     init(ranks: Int) {
         capacity = 1024
         nodes = .allocate(capacity: capacity)
-        heads = .allocate(capacity: ranks)
+        heads = .allocateDense(capacity: ranks)
         heads.initialize(repeating: -1, count: ranks)
-        tails = .allocate(capacity: ranks)
+        tails = .allocateDense(capacity: ranks)
         tails.initialize(repeating: -1, count: ranks)
     }
 
     deinit {
         nodes.deallocate()
-        heads.deallocate()
-        tails.deallocate()
+        heads.deallocateDense()
+        tails.deallocateDense()
     }
 
     func isEmpty(_ rank: Int) -> Bool { heads[rank] < 0 }

@@ -44,12 +44,11 @@ public final class LayerJob {
     var gatheredRouting: (ids: [Int32], weights: [Float])?
 
     /// - Parameters:
-    ///   - posting: what posting is charged.
+    ///   - plan: that of `setup`, with what only this run wants.
     ///   - group: the processes that run the other ranks; nil: this process runs all.
     init(
-        geometry: LayerGeometry, setup: SchemeSetup, input: JobInput, compute: LayerCompute?,
-        faults: FaultPlan, posting: PostingCosts, processorCount: Int, reportsTransmissions: Bool,
-        recordsTimings: Bool, group: (any Rendezvous)? = nil
+        geometry: LayerGeometry, setup: SchemeSetup, plan: TransportPlan, input: JobInput,
+        compute: LayerCompute?, processorCount: Int, group: (any Rendezvous)? = nil
     ) throws {
         self.geometry = geometry
         self.setup = setup
@@ -79,11 +78,7 @@ public final class LayerJob {
             compute != nil ? .allocate(capacity: max(1, outputCount)) : nil
         output?.initialize(repeating: .nan, count: outputCount)
         self.output = output
-        var plan = setup.transport
-        plan.posting = posting
-        plan.faults = faults
-        plan.reportsTransmissions = reportsTransmissions
-        plan.recordsTimings = recordsTimings
+        var plan = plan
         if let group, let shared { plan.process = ProcessShare(fabric: shared, rank: group.rank) }
         let transport = TransportJob(
             plan: plan, memory: heaps.map(RankMemory.init), remoteRanks: geometry.remoteRanks(of:))
@@ -116,7 +111,7 @@ public final class LayerJob {
         var weights: [Float] = []
         for kernel in kernels {
             let count = geometry.tokensPerRank[kernel.state.rank] * geometry.model.topK
-            ids += UnsafeBufferPointer(start: kernel.state.ids, count: count)
+            ids += kernel.state.routedIDs
             if let start = kernel.state.weights {
                 weights += UnsafeBufferPointer(start: start, count: count)
             }

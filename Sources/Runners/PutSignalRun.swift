@@ -89,14 +89,11 @@ public func runPutSignal(
     try setup.ordering.checkImmediates(
         layout: layout, messageByteCount: workload.byteCount, hint: "use fewer or smaller transfers"
     )
-    var plan = setup.transport
-    plan.posting = settings.posting(for: setup.scheme.path)
-    plan.faults = settings.faults
     let heaps = try (0..<workload.ranks).map { _ in
         try SymmetricHeap(layout: layout, hasData: false)
     }
     let transport = TransportJob(
-        plan: plan, memory: heaps.map(RankMemory.init),
+        plan: settings.transportPlan(of: setup), memory: heaps.map(RankMemory.init),
         remoteRanks: { _ in workload.ranks - workload.ranksPerNode })
     let kernels = (0..<workload.ranks).map { rank in
         PutSignalKernel(

@@ -91,12 +91,13 @@ public func runScheme(
     let geometry = workload.geometry
     let setup = try SchemeSetup(
         scheme, profile: settings.profile, geometry: geometry, options: settings.options)
+    var plan = settings.transportPlan(of: setup)
+    plan.reportsTransmissions = trace != nil
+    plan.recordsTimings = settings.findsCriticalPath
     let job = try LayerJob(
-        geometry: geometry, setup: setup, input: workload.input, compute: workload.compute,
-        faults: settings.faults, posting: settings.posting(for: scheme.path),
-        processorCount: settings.processorCount(geometry, scheme.path),
-        reportsTransmissions: trace != nil, recordsTimings: settings.findsCriticalPath,
-        group: group)
+        geometry: geometry, setup: setup, plan: plan, input: workload.input,
+        compute: workload.compute,
+        processorCount: settings.processorCount(geometry, scheme.path), group: group)
     if settings.poisons {
         for kernel in job.kernels { job.heaps[kernel.state.rank].poison() }
     }
@@ -122,6 +123,16 @@ public func runScheme(
 }
 
 extension RunSettings {
+    /// How commands travel in this run.
+    func transportPlan(of setup: SchemeSetup) -> TransportPlan {
+        var plan = setup.transport
+        plan.posting = posting(for: setup.scheme.path)
+        plan.faults = faults
+        plan.hasOneThread = clock == .virtual
+        plan.proxy.growsTables = plan.hasOneThread
+        return plan
+    }
+
     /// What posting is charged: on the machine's clock it costs what it costs, unless delays are to be emulated.
     func posting(for path: Scheme.Path) -> PostingCosts {
         guard clock == .virtual || chargesPosting else { return PostingCosts() }

@@ -92,6 +92,8 @@ package struct TransportPlan: Sendable {
     var reportsTransmissions = false
     /// The engines remember each request's way, for the critical path.
     var recordsTimings = false
+    /// Everything is stepped by one thread.
+    var hasOneThread = false
     /// The kernel runs on a device.
     package var device: DevicePorts?
     /// In a job of processes: where the others' memory is, and the one rank that this process runs.
@@ -136,6 +138,7 @@ package final class TransportJob {
     let directPorts: [DirectPort]
     private let ringMemory: [UnsafeMutableRawPointer]
     private let boards: [CompletionBoard]
+    private let scratch: ProxyScratch?
     private let softNICs: [SoftNIC]
 
     /// Slots of a command ring.
@@ -166,19 +169,21 @@ package final class TransportJob {
         directPorts = parts.directPorts
         ringMemory = parts.ringMemory
         boards = parts.boards
+        scratch = parts.scratch
         softNICs = parts.softNICs
     }
 
     deinit {
         proxies.deinitialize(count: proxyCount)
-        proxies.deallocate()
+        proxies.deallocateDense()
         sendQueues?.deinitialize(count: hosted.count)
         sendQueues?.deallocate()
-        clocks.deallocate()
+        clocks.deallocateDense()
         engines.deinitialize(count: hosted.count)
-        engines.deallocate()
-        for memory in ringMemory { memory.deallocate() }
+        engines.deallocateDense()
+        for memory in ringMemory { memory.deallocateDense() }
         for board in boards { board.deallocate() }
+        scratch?.deallocate()
     }
 
     /// Sums of all proxies, or of the send queues in their place.
@@ -215,6 +220,7 @@ package final class TransportJob {
         let sendQueues: UnsafeMutablePointer<DirectQueue<SoftNICEndpoint>>?
         let clocks: UnsafeMutablePointer<StepClock>
         let engines: UnsafeMutablePointer<NICEngine>
+        let scratch: ProxyScratch?
         var softNICs: [SoftNIC] = []
         var ringMemory: [UnsafeMutableRawPointer] = []
         var boards: [CompletionBoard] = []
@@ -224,11 +230,12 @@ package final class TransportJob {
         init(plan: TransportPlan, fabric: SoftFabric, slots: Int) {
             self.plan = plan
             self.fabric = fabric
-            proxies = .allocate(capacity: slots * plan.proxyThreads)
+            proxies = .allocateDense(capacity: slots * plan.proxyThreads, alignment: 64)
             sendQueues = plan.hasSendQueues ? .allocate(capacity: slots) : nil
-            clocks = .allocate(capacity: slots * plan.proxyThreads)
+            clocks = .allocateDense(capacity: slots * plan.proxyThreads)
             clocks.initialize(repeating: StepClock(), count: slots * plan.proxyThreads)
-            engines = .allocate(capacity: slots)
+            engines = .allocateDense(capacity: slots, alignment: 64)
+            scratch = plan.hasOneThread ? ProxyScratch() : nil
         }
 
         mutating func build(_ slot: Int, rank: Int, memory: RankMemory, remoteRanks: Int) {
@@ -236,7 +243,7 @@ package final class TransportJob {
             let threads = plan.proxyThreads
             let nic = SoftNIC(
                 fabric: fabric, rank: rank, endpointCount: threads, queueCount: plan.queueCount,
-                sendCapacity: 4096, parameters: plan.nic)
+                sendCapacity: 4096, parameters: plan.nic, hasOneThread: plan.hasOneThread)
             softNICs.append(nic)
             (engines + slot).initialize(
                 to: nic.makeEngine(
@@ -269,7 +276,7 @@ package final class TransportJob {
                             thread, costs: plan.posting, clock: clocks + index),
                         rings: plan.isDirect ? [] : [ring], rankCount: ranks,
                         ordering: plan.ordering, receiver: receiver(thread: thread, memory: memory),
-                        board: board, configuration: plan.proxy))
+                        board: board, configuration: plan.proxy, scratch: scratch))
             }
             if plan.isDirect {
                 let port = DirectPort(
@@ -287,7 +294,7 @@ package final class TransportJob {
                 return CommandRing.initialize(
                     at: device.rings[rank][thread], capacity: device.ringCapacity)
             }
-            let memory = UnsafeMutableRawPointer.allocate(
+            let memory = UnsafeMutableRawPointer.allocateDense(
                 byteCount: CommandRing.byteCount(capacity: ringCapacity), alignment: 128)
             ringMemory.append(memory)
             return CommandRing.initialize(at: memory, capacity: ringCapacity)

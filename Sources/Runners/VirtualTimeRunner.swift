@@ -21,13 +21,13 @@ final class VirtualTimeRunner<K: Kernel> {
     /// Kernel roles post themselves.
     private let isDirect: Bool
     // Flat memory behind constants: no exclusivity checks and no reference counts in the loop.
-    private let events: UnsafeMutablePointer<EventHeap<UInt32>>
-    /// [role]: time of the role's next step; .max when it sleeps.
-    private let scheduledAt: UnsafeMutablePointer<UInt64>
-    /// [role]: until when the role's last step lasts.
-    private let busyUntil: UnsafeMutablePointer<UInt64>
+    private let events: UnsafeMutablePointer<EventQueue>
+    /// [role]
+    private let times: UnsafeMutablePointer<RoleTimes>
     /// [role]: waits for room in a ring.
     private let isBlocked: UnsafeMutablePointer<Bool>
+    /// [role]: a processor without a task.
+    private let isIdle: UnsafeMutablePointer<Bool>
     private let ranks: UnsafeMutablePointer<RankProgress>
     private let changedWords: UnsafeMutablePointer<ChangedWords>
     /// [proxy]: since when it stands still; .max when it does not.
@@ -36,6 +36,14 @@ final class VirtualTimeRunner<K: Kernel> {
     private var outcome = RunOutcome()
     private var doneCount = 0
     private var failureLines: [String] = []
+
+    /// When one role steps.
+    private struct RoleTimes: BitwiseCopyable {
+        /// Time of the next step; .max when the role sleeps.
+        var scheduledAt: UInt64 = .max
+        /// Until when the last step lasts.
+        var busyUntil: UInt64 = 0
+    }
 
     /// Where one rank stands.
     private struct RankProgress: BitwiseCopyable {
@@ -69,14 +77,14 @@ final class VirtualTimeRunner<K: Kernel> {
         roleCount = transport.ranks * roles.perRank
         let proxyCount = transport.ranks * transport.proxyThreads
         events = .allocate(capacity: 1)
-        events.initialize(to: EventHeap(capacity: 4096))
-        scheduledAt = .allocate(capacity: roleCount)
-        scheduledAt.initialize(repeating: .max, count: roleCount)
-        busyUntil = .allocate(capacity: roleCount)
-        busyUntil.initialize(repeating: 0, count: roleCount)
-        isBlocked = .allocate(capacity: roleCount)
+        events.initialize(to: EventQueue())
+        times = .allocateDense(capacity: roleCount)
+        times.initialize(repeating: RoleTimes(), count: roleCount)
+        isBlocked = .allocateDense(capacity: roleCount)
         isBlocked.initialize(repeating: false, count: roleCount)
-        ranks = .allocate(capacity: transport.ranks)
+        isIdle = .allocateDense(capacity: roleCount)
+        isIdle.initialize(repeating: true, count: roleCount)
+        ranks = .allocateDense(capacity: transport.ranks)
         ranks.initialize(repeating: RankProgress(), count: transport.ranks)
         changedWords = .allocate(capacity: 1)
         changedWords.initialize(to: ChangedWords(ranks: transport.ranks))
@@ -87,10 +95,10 @@ final class VirtualTimeRunner<K: Kernel> {
     deinit {
         events.deinitialize(count: 1)
         events.deallocate()
-        scheduledAt.deallocate()
-        busyUntil.deallocate()
-        isBlocked.deallocate()
-        ranks.deallocate()
+        times.deallocateDense()
+        isBlocked.deallocateDense()
+        isIdle.deallocateDense()
+        ranks.deallocateDense()
         changedWords.deinitialize(count: 1)
         changedWords.deallocate()
         stalledSince.deallocate()
@@ -102,16 +110,18 @@ final class VirtualTimeRunner<K: Kernel> {
         for rank in 0..<transport.ranks { wake(rank, roles.dispatcher, at: 0, .start) }
         var kills = transport.faults.kills.sorted { ($0.at, $0.rank) < ($1.at, $1.rank) }[...]
         var stepCount = 0
-        while let time = events.pointee.nextTime {
+        while true {
+            events.pointee.fill()
+            guard let time = events.pointee.nextTime else { break }
             if let kill = kills.first, kill.at <= time {
                 die(kill.rank)
                 kills.removeFirst()
                 continue
             }
             if time > deadline { break }
-            let role = Int(events.pointee.pop().payload)
-            guard scheduledAt[role] == time else { continue }
-            scheduledAt[role] = .max
+            let role = Int(events.pointee.pop())
+            guard times[role].scheduledAt == time else { continue }
+            times[role].scheduledAt = .max
             stepCount += 1
             step(role, at: time)
         }
@@ -126,11 +136,11 @@ final class VirtualTimeRunner<K: Kernel> {
         _ rank: Int, _ role: Int, at time: UInt64, _ reason: CauseLog.Reason, request: Int32 = -1
     ) {
         let index = rank &* roles.perRank &+ role
-        let busy = busyUntil[index]
+        let busy = times[index].busyUntil
         let due = max(time, busy)
-        guard due < scheduledAt[index], !ranks[rank].isDead else { return }
-        scheduledAt[index] = due
-        events.pointee.pushGrowing(time: due, UInt32(truncatingIfNeeded: index))
+        guard due < times[index].scheduledAt, !ranks[rank].isDead else { return }
+        times[index].scheduledAt = due
+        events.pointee.push(time: due, UInt32(truncatingIfNeeded: index))
         causes?.noteWake(
             of: index, reason: busy > time ? .ownStep : reason, request: request)
     }
@@ -145,8 +155,9 @@ final class VirtualTimeRunner<K: Kernel> {
         var ready = kernel.readyTaskCount
         var index = 0
         while ready > 0 && index < roles.processors {
-            if kernel.isIdle(index) {
-                wake(rank, roles.firstProcessor + index, at: time, .task)
+            let role = roles.firstProcessor &+ index
+            if isIdle[rank &* roles.perRank &+ role] {
+                wake(rank, role, at: time, .task)
                 ready -= 1
             }
             index += 1
@@ -158,7 +169,7 @@ final class VirtualTimeRunner<K: Kernel> {
         ranks[rank].isDead = true
         if !ranks[rank].isDone { doneCount += 1 }
         ranks[rank].isDone = true
-        for role in 0..<roles.perRank { scheduledAt[rank * roles.perRank + role] = .max }
+        for role in 0..<roles.perRank { times[rank * roles.perRank + role].scheduledAt = .max }
     }
 
     // MARK: Steps
@@ -211,7 +222,7 @@ final class VirtualTimeRunner<K: Kernel> {
 
     private func endStep(_ rank: Int, _ role: Int, _ step: RoleStep, at end: UInt64) {
         let index = rank &* roles.perRank &+ role
-        busyUntil[index] = end
+        times[index].busyUntil = end
         if step.isBlocked != isBlocked[index] {
             isBlocked[index] = step.isBlocked
             ranks[rank].blockedCount += step.isBlocked ? 1 : -1
@@ -265,10 +276,13 @@ final class VirtualTimeRunner<K: Kernel> {
 
     private func stepProcessor(_ rank: Int, processor: Int, at now: UInt64) {
         beginDirect(rank, at: now)
-        let step = kernels[rank].process(processor)
+        let kernel = kernels[rank]
+        let step = kernel.process(processor)
+        let role = roles.firstProcessor &+ processor
+        isIdle[rank &* roles.perRank &+ role] = kernel.isIdle(processor)
         let cost = costs.nanoseconds(step.work)
         let end = now + cost + directNanoseconds(rank, since: now)
-        endStep(rank, roles.firstProcessor + processor, step, at: end)
+        endStep(rank, role, step, at: end)
         ranks[rank].computeNanoseconds += cost
         spread(step, of: rank, at: now)
         guard step.hasWorked else { return }
@@ -295,7 +309,7 @@ final class VirtualTimeRunner<K: Kernel> {
         }
         let end =
             transport.clocks[index].now + UInt64(step.drained) * profile.drainNanoseconds
-        busyUntil[rank &* roles.perRank &+ roles.firstProxy &+ thread] = end
+        times[rank &* roles.perRank &+ roles.firstProxy &+ thread].busyUntil = end
         if let causes {
             causes.endStep(at: end, hasPushed: step.posted > 0)
             causes.endProxyStep(

@@ -1,11 +1,11 @@
-// Stage 7 of 10 — post: placement by somebody else, where the CPU cannot reach the memory: copy blocks on a GPU.
+// Stage 7 of 10 — post: placement by somebody else, where the CPU cannot reach the memory: a copy block on a GPU.
 // Upstream:   NICEngine+Wire.swift
 // Downstream: Subscriber.swift (the words that copies.cuh stores)
 
 import CPerseusABI
 import CPerseusShims
 
-/// Commands to the copy blocks of one rank's emulated NIC. They are executed in order.
+/// Commands to the copy block of one rank's emulated NIC. They are executed in order.
 ///
 /// - Threading: the engine's thread alone.
 @frozen
@@ -50,7 +50,7 @@ public struct CopyQueue: BitwiseCopyable {
             value: word, target: target, kind: UInt64(PERSEUS_DEVICE_COPY_WORD.rawValue), count: 8)
     }
 
-    /// The copy blocks end. Where there is no room they have ended already.
+    /// The copy block ends. Where there is no room it has ended already.
     public mutating func stop() {
         guard hasRoom(for: 1) else { return }
         give(value: 0, target: 0, kind: UInt64(PERSEUS_DEVICE_COPY_STOP.rawValue), count: 0)

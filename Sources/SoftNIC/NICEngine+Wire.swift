@@ -99,7 +99,7 @@ extension NICEngine {
             time = max(time, ahead, connections[connection].failedAt)
             connections[connection].failedAt = time
         }
-        events.push(time: time, NICEvent(.fail, entry: entry))
+        events.pushGrowing(time: time, NICEvent(.fail, entry: entry))
     }
 
     /// Extra time of a put that finds the pipeline empty, by its size.
@@ -149,7 +149,7 @@ extension NICEngine {
         if parameters.mode == .inOrder {
             last = max(disturbed(placed, peer: peer), connections[connection].placedAt)
             active[Int(entry)].fragmentCount = 1
-            events.push(time: last, NICEvent(.deliver, entry: entry))
+            events.pushGrowing(time: last, NICEvent(.deliver, entry: entry))
         } else {
             // Immediates (and atomics) of a routed connection land after the writes before them.
             let staysBehind = request.operation != .write && parameters.mode == .adaptiveRouting
@@ -163,7 +163,7 @@ extension NICEngine {
             acknowledged = max(acknowledged, connections[connection].acknowledgedAt)
             connections[connection].acknowledgedAt = acknowledged
         }
-        events.push(time: acknowledged, NICEvent(.acknowledge, entry: entry))
+        events.pushGrowing(time: acknowledged, NICEvent(.acknowledge, entry: entry))
     }
 
     /// Spreads the fragments of one request; returns when the last one lands.
@@ -184,7 +184,8 @@ extension NICEngine {
             }
             time = disturbed(time, peer: peer)
             last = max(last, time)
-            events.push(time: time, NICEvent(.deliver, entry: entry, fragment: UInt16(fragment)))
+            events.pushGrowing(
+                time: time, NICEvent(.deliver, entry: entry, fragment: UInt16(fragment)))
         }
         return last
     }
@@ -246,7 +247,7 @@ extension NICEngine {
         notify(notice)
     }
 
-    /// Has the bytes of one fragment moved, or words stored, by the copy blocks.
+    /// Has the bytes of one fragment moved, or words stored, by the copy block.
     @inlinable
     mutating func command(_ entry: Int32, fragment: Int) {
         guard let copies, let placements else { return }
@@ -343,7 +344,7 @@ extension NICEngine {
             if entry >= 0 { notice.describe(active[Int(entry)], timings?[Int(entry)]) }
             notify(notice)
         } else {
-            events.push(
+            events.pushGrowing(
                 time: now &+ 1000,
                 NICEvent(
                     .notify, entry: Int32(truncatingIfNeeded: peer), immediate: immediate))
@@ -354,7 +355,8 @@ extension NICEngine {
     @inlinable
     mutating func acknowledge(_ entry: Int32, at now: UInt64) {
         if fabric.isDead(Int(active[Int(entry)].peer)) {
-            events.push(time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
+            events.pushGrowing(
+                time: now &+ parameters.retryNanoseconds, NICEvent(.fail, entry: entry))
             return
         }
         if let copies, let placements, let unplaced,

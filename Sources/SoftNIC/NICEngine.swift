@@ -138,57 +138,62 @@ public struct NICModel {
 
 /// The NIC of one rank. `step` handles everything that is due, in bounded portions, and never blocks.
 ///
-/// Tables have room for all that may be under way and are touched as far as something is.
+/// Tables have room for all that may be under way. With one thread they begin small and grow, which allocates, and the
+/// notices of a step are good until any engine's next one.
 /// - Threading: one owner; proxies are behind single-producer rings, peers' memory is written as a NIC would.
 @frozen
 public struct NICEngine: ~Copyable {
+    // What every step looks at comes first and lies together: a simulator finds each engine's memory cold.
     @usableFromInline let model: UnsafePointer<NICModel>
     public let rank: Int
-    @usableFromInline var events: EventHeap<NICEvent>
     /// When the request on the wire will have left, and its place among the events of that time; .max when none is.
     @usableFromInline var transmittedAt: UInt64 = .max
+    @usableFromInline var events: EventHeap<NICEvent>
     @usableFromInline var transmittedSequence: UInt32 = 0
+    @usableFromInline var isTransmitting = false
     @usableFromInline let endpoints: UnsafeMutablePointer<SoftNICLink>
     @usableFromInline let endpointCount: Int
-    @usableFromInline let active: UnsafeMutablePointer<NICRequest>
-    /// First of the entries that were given back, and the lowest that was never taken.
-    @usableFromInline var freeEntry: Int32 = -1
-    @usableFromInline var freshEntry: Int32 = 0
-    @usableFromInline var freeCount: Int
-    @usableFromInline let flows: UnsafeMutablePointer<Flow>
-    @usableFromInline let flowCount: Int
-    @usableFromInline let connections: UnsafeMutablePointer<Connection>
-    /// Flows with something to send, in round-robin order: a ring of `flowCount` slots.
-    @usableFromInline let ready: UnsafeMutablePointer<Int32>
-    @usableFromInline var readyHead = 0
-    @usableFromInline var readyCount = 0
-    /// Data puts on the wire or unacknowledged: zero means that the pipeline has run empty.
-    @usableFromInline var dataOutstanding: UInt32 = 0
-    @usableFromInline var isTransmitting = false
-    public let notices: UnsafeMutablePointer<NICNotice>
     @usableFromInline var noticeCount_ = 0
     /// Notices of the last step.
     @inlinable public var noticeCount: Int { noticeCount_ }
-    /// [entry]: each request's way through the NIC, where somebody wants to know; nil otherwise.
-    @usableFromInline let timings: UnsafeMutablePointer<NICTiming>?
+    @usableFromInline var freeCount: Int
     /// Where bytes are placed by others: their queue; nil: this engine moves bytes itself.
     @usableFromInline let copies: UnsafeMutablePointer<CopyQueue>?
+    @usableFromInline var unplacedCount = 0
+    @usableFromInline var active: UnsafeMutablePointer<NICRequest>
+    @usableFromInline let connections: UnsafeMutablePointer<Connection>
+    /// When this NIC last placed bytes at a peer, by the clock of `step`.
+    public var lastPlacedAt: UInt64 = 0
+    public let notices: UnsafeMutablePointer<NICNotice>
+    private let ownsNotices: Bool
+    @usableFromInline let flows: UnsafeMutablePointer<Flow>
+    @usableFromInline var readyCount = 0
+    @usableFromInline var readyHead = 0
+    @usableFromInline let flowCount: Int
+    /// Flows with something to send, in round-robin order: a ring of `flowCount` slots.
+    @usableFromInline let ready: UnsafeMutablePointer<Int32>
+    /// Data puts on the wire or unacknowledged: zero means that the pipeline has run empty.
+    @usableFromInline var dataOutstanding: UInt32 = 0
+    /// First of the entries that were given back, and the lowest that was never taken.
+    @usableFromInline var freeEntry: Int32 = -1
+    @usableFromInline var freshEntry: Int32 = 0
+    /// Entries that there is memory for.
+    @usableFromInline var entryRoom: Int32
+    /// Time that the transmit engine was busy.
+    public var busyNanoseconds: UInt64 = 0
+    @usableFromInline let completionDelay: UInt64
+    @usableFromInline var random: SeededRandom
+    /// [entry]: each request's way through the NIC, where somebody wants to know; nil otherwise.
+    @usableFromInline let timings: UnsafeMutablePointer<NICTiming>?
+    /// [entry][inline words]: payloads of more than one word.
+    @usableFromInline var payloads: UnsafeMutablePointer<UInt64>
+    @usableFromInline let payloadWords: Int
     /// [entry]: commands that must be done before it is acknowledged; with `copies` only.
     @usableFromInline let placements: UnsafeMutablePointer<UInt64>?
     /// Acknowledged entries whose bytes are still being placed, in order: a ring of the capacity.
     @usableFromInline let unplaced: UnsafeMutablePointer<Int32>?
     @usableFromInline let entryCapacity: Int
     @usableFromInline var unplacedHead = 0
-    @usableFromInline var unplacedCount = 0
-    /// When this NIC last placed bytes at a peer, by the clock of `step`.
-    public var lastPlacedAt: UInt64 = 0
-    /// Time that the transmit engine was busy.
-    public var busyNanoseconds: UInt64 = 0
-    @usableFromInline let completionDelay: UInt64
-    @usableFromInline var random: SeededRandom
-    /// [entry][inline words]: payloads of more than one word.
-    @usableFromInline let payloads: UnsafeMutablePointer<UInt64>
-    @usableFromInline let payloadWords: Int
 
     /// Notices of one step; the step ends early rather than overflow.
     public static let noticeCapacity = 256
@@ -197,7 +202,7 @@ public struct NICEngine: ~Copyable {
 
     init(
         model: UnsafePointer<NICModel>, rank: Int, links: [SoftNICLink], destinationCount: Int,
-        copies: UnsafeMutablePointer<CopyQueue>?
+        copies: UnsafeMutablePointer<CopyQueue>?, hasOneThread: Bool
     ) {
         self.model = model
         self.rank = rank
@@ -205,12 +210,14 @@ public struct NICEngine: ~Copyable {
         let rankCount = model.pointee.fabric.rankCount
         random = SeededRandom(seed: model.pointee.faults.seed, stream: UInt64(rank) &+ 1)
         endpointCount = links.count
-        endpoints = .allocate(capacity: links.count)
+        endpoints = .allocateDense(capacity: links.count, alignment: 64)
         endpoints.initialize(from: links, count: links.count)
         let capacity = links.reduce(0) { $0 + $1.sendCapacity }
-        active = NICRequest.allocateLines(capacity)
+        let room = hasOneThread ? min(capacity, 16) : capacity
+        entryRoom = Int32(room)
+        active = .allocateDense(capacity: room, alignment: 64)
         payloadWords = links.map(\.payloadWords).max() ?? 1
-        payloads = .allocate(capacity: capacity * payloadWords)
+        payloads = .allocateDense(capacity: room * payloadWords)
         timings = model.pointee.recordsTimings ? .allocate(capacity: capacity) : nil
         self.copies = copies
         entryCapacity = capacity
@@ -224,27 +231,30 @@ public struct NICEngine: ~Copyable {
             case .lane: queueCount
             case .queue: 1
             }
-        flows = .allocate(capacity: flowCount)
+        flows = .allocateDense(capacity: flowCount)
         flows.initialize(repeating: Flow(), count: flowCount)
-        connections = .allocate(capacity: links.count * rankCount)
+        connections = .allocateDense(capacity: links.count * rankCount)
         connections.initialize(repeating: Connection(), count: links.count * rankCount)
-        ready = .allocate(capacity: flowCount)
+        ready = .allocateDense(capacity: flowCount)
         // Each request has at most its fragments, an acknowledgement (or failure) and an immediate under way.
-        events = EventHeap(capacity: (Self.fragmentLimit + 2) * capacity + 1)
-        notices = .allocate(capacity: Self.noticeCapacity)
+        events = EventHeap(capacity: (Self.fragmentLimit + 2) * room + 1)
+        ownsNotices = !hasOneThread
+        notices =
+            hasOneThread
+            ? model.pointee.fabric.notices : .allocateDense(capacity: Self.noticeCapacity)
         completionDelay =
             parameters.completionNanoseconds
             + parameters.completionPerDestinationNanoseconds * UInt64(destinationCount)
     }
 
     deinit {
-        endpoints.deallocate()
-        active.deallocate()
-        payloads.deallocate()
-        flows.deallocate()
-        connections.deallocate()
-        ready.deallocate()
-        notices.deallocate()
+        endpoints.deallocateDense()
+        active.deallocateDense()
+        payloads.deallocateDense()
+        flows.deallocateDense()
+        connections.deallocateDense()
+        ready.deallocateDense()
+        if ownsNotices { notices.deallocateDense() }
         timings?.deallocate()
         placements?.deallocate()
         unplaced?.deallocate()
@@ -283,7 +293,7 @@ public struct NICEngine: ~Copyable {
         return hasWorked
     }
 
-    /// The copy blocks, if they place the bytes, take what one event may command; a delivery waits for them otherwise.
+    /// The copy block, if it places the bytes, takes what one event may command; a delivery waits for them otherwise.
     @inlinable @inline(__always)
     var hasRoomToPlace: Bool {
         guard let copies else { return true }
@@ -355,11 +365,20 @@ public struct NICEngine: ~Copyable {
         freeCount &-= 1
         let entry = freeEntry
         if entry < 0 {
+            if freshEntry == entryRoom { growEntries() }
             freshEntry &+= 1
             return freshEntry &- 1
         }
         freeEntry = active[Int(entry)].next
         return entry
+    }
+
+    @usableFromInline
+    mutating func growEntries() {
+        let room = Int(entryRoom)
+        active.growDense(from: room, to: room * 2, alignment: 64)
+        payloads.growDense(from: room * payloadWords, to: room * 2 * payloadWords)
+        entryRoom *= 2
     }
 
     @inlinable

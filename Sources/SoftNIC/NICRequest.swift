@@ -54,13 +54,6 @@ public struct NICRequest: BitwiseCopyable {
     /// Words of an inline payload; 0 for a request without one.
     @inlinable @inline(__always)
     var payloadWordCount: Int { isInline ? Int(byteCount >> 3) : 0 }
-
-    /// Memory for `count` requests, each on a line of its own; nothing of it is touched.
-    static func allocateLines(_ count: Int) -> UnsafeMutablePointer<NICRequest> {
-        UnsafeMutableRawPointer.allocate(
-            byteCount: count * MemoryLayout<NICRequest>.stride, alignment: 64
-        ).assumingMemoryBound(to: NICRequest.self)
-    }
 }
 
 /// When a request was on the wire; beside the requests, so that these stay one line each.

@@ -32,6 +32,8 @@ public struct SoftFabricView: BitwiseCopyable {
     /// 1 when the rank is dead: nothing is delivered there any more.
     @usableFromInline let deadFlags: UnsafeMutablePointer<UInt64>
     @usableFromInline let receiveQueues: UnsafeMutablePointer<CommandRing>
+    /// Room for the notices of one step, where one thread steps all engines and looks at them at once.
+    @usableFromInline let notices: UnsafeMutablePointer<NICNotice>
 
     /// Tables of `rankCount`, the ports given.
     init(rankCount: Int, ports: UnsafeMutablePointer<UInt64>) {
@@ -43,6 +45,7 @@ public struct SoftFabricView: BitwiseCopyable {
         deadFlags = .allocate(capacity: rankCount)
         deadFlags.initialize(repeating: 0, count: rankCount)
         receiveQueues = .allocate(capacity: rankCount)
+        notices = .allocate(capacity: NICEngine.noticeCapacity)
     }
 
     @inlinable @inline(__always)
@@ -134,6 +137,7 @@ public final class SoftFabric: @unchecked Sendable {
         if shared == nil { view.portBusyUntil.deallocate() }
         view.deadFlags.deallocate()
         view.receiveQueues.deallocate()
+        view.notices.deallocate()
         receiveMemory?.deallocate()
     }
 

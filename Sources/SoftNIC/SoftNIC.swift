@@ -9,6 +9,7 @@ public final class SoftNIC: @unchecked Sendable {
     private let fabric: SoftFabric
     private let rank: Int
     private let parameters: NICParameters
+    private let hasOneThread: Bool
     private let links: [SoftNICLink]
     private let memory: [UnsafeMutablePointer<UInt64>]
 
@@ -17,14 +18,16 @@ public final class SoftNIC: @unchecked Sendable {
     ///   - queueCount: queue pairs of each endpoint.
     ///   - sendCapacity: most requests posted and not yet finished, over all queue pairs of an endpoint; power of
     ///   two. No more room is made than the queue pairs together hold.
+    ///   - hasOneThread: the engine and its endpoints are stepped by one thread.
     public init(
         fabric: SoftFabric, rank: Int, endpointCount: Int, queueCount: Int, sendCapacity: Int,
-        parameters: NICParameters
+        parameters: NICParameters, hasOneThread: Bool = false
     ) {
         precondition(sendCapacity & (sendCapacity - 1) == 0, "SoftNIC: capacity not a power of two")
         self.fabric = fabric
         self.rank = rank
         self.parameters = parameters
+        self.hasOneThread = hasOneThread
         let payloadWords = parameters.inlineCapacityByteCount / 8
         var sendCapacity = sendCapacity
         while sendCapacity / 2 >= queueCount * parameters.queueDepth { sendCapacity /= 2 }
@@ -36,8 +39,9 @@ public final class SoftNIC: @unchecked Sendable {
             memory.append(payloads)
             links.append(
                 SoftNICLink(
-                    sendQueue: .allocate(capacity: sendCapacity),
-                    completionQueue: .allocate(capacity: 2 * sendCapacity),
+                    sendQueue: .allocate(capacity: sendCapacity, hasOneThread: hasOneThread),
+                    completionQueue: .allocate(
+                        capacity: 2 * sendCapacity, hasOneThread: hasOneThread),
                     payloads: PayloadQueue(
                         words: payloads, sendCapacity: sendCapacity, payloadWords: payloadWords),
                     payloadWords: payloadWords, sendCapacity: sendCapacity, queueCount: queueCount,
@@ -70,7 +74,7 @@ public final class SoftNIC: @unchecked Sendable {
                 recordsTimings: recordsTimings),
             rank: rank, links: links,
             destinationCount: destinationCount ?? max(1, fabric.rankCount / max(1, links.count)),
-            copies: copies)
+            copies: copies, hasOneThread: hasOneThread)
     }
 
     /// The endpoint of proxy `index`; call once for each. Endpoint 0 receives the immediates of the rank.

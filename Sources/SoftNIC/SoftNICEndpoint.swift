@@ -5,6 +5,7 @@
 import CPerseusABI
 import CPerseusShims
 import PerseusCommandRing
+import PerseusPrimitives
 import PerseusTransport
 
 /// The clock of one role during one step: the runner sets it, modelled costs advance it.
@@ -39,22 +40,23 @@ public struct TimedCompletion: BitwiseCopyable {
 /// - Threading: one proxy.
 @frozen
 public struct SoftNICEndpoint: Transport, ~Copyable {
-    /// Keeps the wiring alive as long as its NICs; nothing on the hot path touches it.
-    @usableFromInline let fabric: SoftFabric
-    @usableFromInline var sendQueue: SPSCRing<NICRequest>
+    // In the order in which a proxy's step looks at them.
+    @usableFromInline let clock: UnsafeMutablePointer<StepClock>
     @usableFromInline var completionQueue: SPSCRing<TimedCompletion>
-    @usableFromInline var receiveQueue: CommandRingConsumer?
-    @usableFromInline var payloads: PayloadQueue
     /// [queue]: requests posted and not retired.
     @usableFromInline let occupied: UnsafeMutablePointer<UInt32>
+    @usableFromInline var sendQueue: SPSCRing<NICRequest>
+    public let queueDepth: Int
+    @usableFromInline let costs: PostingCosts
+    public let inlineCapacityByteCount: Int
+    @usableFromInline var payloads: PayloadQueue
+    @usableFromInline var receiveQueue: CommandRingConsumer?
     /// Room for operands, which messages of a receive queue never have.
     @usableFromInline let unusedOperands: UnsafeMutablePointer<UInt64>
-    @usableFromInline let clock: UnsafeMutablePointer<StepClock>
-    @usableFromInline let costs: PostingCosts
-    public let guarantees: OrderingGuarantees
     public let queueCount: Int
-    public let queueDepth: Int
-    public let inlineCapacityByteCount: Int
+    public let guarantees: OrderingGuarantees
+    /// Keeps the wiring alive as long as its NICs; nothing on the hot path touches it.
+    @usableFromInline let fabric: SoftFabric
 
     @usableFromInline
     init(
@@ -65,8 +67,8 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
         sendQueue = link.sendQueue
         completionQueue = link.completionQueue
         payloads = link.payloads
-        occupied = .allocate(capacity: link.queueCount)
-        unusedOperands = .allocate(capacity: 2)
+        occupied = .allocateDense(capacity: link.queueCount)
+        unusedOperands = .allocateDense(capacity: 2)
         occupied.initialize(repeating: 0, count: link.queueCount)
         self.receiveQueue = receiveQueue
         self.clock = clock
@@ -78,8 +80,8 @@ public struct SoftNICEndpoint: Transport, ~Copyable {
     }
 
     deinit {
-        occupied.deallocate()
-        unusedOperands.deallocate()
+        occupied.deallocateDense()
+        unusedOperands.deallocateDense()
     }
 
     @inlinable

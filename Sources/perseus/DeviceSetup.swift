@@ -53,7 +53,7 @@ struct DeviceSetup {
             : "\(ranks) ranks share it, \(grid.blocksPerRank) blocks each"
         let network =
             grid.copyBlocksPerRank > 0
-            ? "; NICs are EMULATED, \(grid.copyBlocksPerRank) blocks each move bytes at modelled times"
+            ? "; NICs are EMULATED, a block of each moves bytes at modelled times"
             : ""
         return
             "time is MEASURED on \(device.name), \(shares)\(network); routing is made before the layer"

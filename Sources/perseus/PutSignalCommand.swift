@@ -156,7 +156,7 @@ private struct PutSignalCommand {
                 time: from the first push to the last word that its receiver saw; put-only: to the completion of all
                 of put-only: throughput until the sender knew that all had completed
                 measured on \(device.deviceName), median of the rounds of \(comparison.repetitions) launches by turns;
-                its blocks push and move the bytes, the NIC is emulated and takes as long as the profile says;
+                its blocks push and move the bytes, the NIC is emulated, and it and posting take as long as the profile says;
                 every transfer's bytes were there with its word
 
                 """

@@ -1,6 +1,7 @@
 // Real threads and real processes on one ring: order, integrity and end of the stream.
 import CPerseusShims
 import Glibc
+import PerseusPrimitives
 import Testing
 
 @testable import PerseusCommandRing
@@ -136,6 +137,30 @@ struct SPSCRingTests {
             }
         }
         #expect(!ring.tryPop(into: &popped))
+    }
+
+    /// Against an array: what is pushed while others wait makes the ring grow, and an empty one begins again.
+    @Test(arguments: 1...20)
+    func oneThreadKeepsOrderWhileTheRingGrows(seed: Int) {
+        var random = SeededRandom(seed: UInt64(seed), stream: 3)
+        let capacity = 1 << random.next(below: 8)
+        let ring = SPSCRing<UInt64>.allocate(capacity: capacity, hasOneThread: true)
+        defer { ring.deallocate() }
+        var list: [UInt64] = []
+        for value in 0..<UInt64(2000) {
+            let isRising = (value / 300).isMultiple(of: 2)
+            if random.chance(isRising ? 0.7 : 0.3) {
+                #expect(ring.hasRoom == (list.count < capacity))
+                #expect(ring.tryPush(value) == (list.count < capacity))
+                if list.count < capacity { list.append(value) }
+            } else {
+                var popped: UInt64 = 0
+                #expect(ring.peek()?.pointee == list.first)
+                #expect(ring.tryPop(into: &popped) == !list.isEmpty)
+                if !list.isEmpty { #expect(popped == list.removeFirst()) }
+            }
+            #expect(ring.count == list.count && ring.freeCount == capacity - list.count)
+        }
     }
 
     @Test func twoThreads() {

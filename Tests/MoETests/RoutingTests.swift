@@ -55,7 +55,10 @@ struct RoutingTests {
     }
 
     /// The definition, written out: a search from the first expert on, and one sum over those that are not taken.
-    @Test(arguments: [(128, 8, 0), (128, 8, 1.5), (256, 8, 0.5), (16, 16, 1), (5000, 3, 2)])
+    @Test(arguments: [
+        (128, 8, 0), (256, 8, 0), (16, 16, 0), (1, 1, 0), (128, 8, 1.5), (256, 8, 0.5), (16, 16, 1),
+        (5000, 3, 2),
+    ])
     func syntheticDrawsFollowTheirDefinition(experts: Int, topK: Int, exponent: Double) {
         let routing = SyntheticRouting(
             expertCount: experts, topK: topK, seed: 11, zipfExponent: exponent)

@@ -136,8 +136,9 @@ __device__ void send_rounds(const PutSignal &bench, uint32_t index) {
 /// What the roles of block 0 tell each other.
 struct CoordinatorMemory {
     unsigned long long last_seen;
-    uint32_t watchers_done;
-    uint32_t is_round_over;
+    /// A phase each round: all watchers have seen their words; the round is over.
+    uint64_t seen;
+    uint64_t round_over;
 };
 
 /// A watcher's share of the words: seen, timed, and their payload looked at.
@@ -160,8 +161,7 @@ __device__ void watch_words(const PutSignal &bench, const Round &round, Coordina
         atomicMax(&memory.last_seen, static_cast<unsigned long long>(last));
         if (missing > 0) atomicAdd(bench.missing(), missing);
     }
-    __threadfence_block();
-    atomicAdd(&memory.watchers_done, 1);
+    barrier_arrive(&memory.seen);
 }
 
 /// Opens the round, and ends it when everything was pushed, has completed and was seen. One thread.
@@ -173,8 +173,7 @@ __device__ void coordinate(const PutSignal &bench, const Round &round, Coordinat
     while (load_acquire_gpu(bench.pushed()) != senders && patience.is_left()) {}
     wait_for_quiet(bench.view, round.index + 1);
     const uint64_t completed = global_nanoseconds();
-    while (*static_cast<volatile uint32_t *>(&memory.watchers_done) != kWorkThreads && patience.is_left()) {}
-    __threadfence_block();
+    while (!barrier_test(&memory.seen, round.index & 1) && patience.is_left()) {}
     if (bench.args.mode == PERSEUS_PUT_SIGNAL_NONE) {
         uint32_t missing = 0;
         for (uint32_t transfer = 0; transfer < bench.args.transfer_count; ++transfer) {
@@ -189,28 +188,28 @@ __device__ void coordinate(const PutSignal &bench, const Round &round, Coordinat
         perseus_put_signal_times *times =
             pointer<perseus_put_signal_times>(bench.args.times) + round.index;
         times->first_push = load_relaxed_gpu(bench.first_push());
-        times->last_seen = *static_cast<volatile unsigned long long *>(&memory.last_seen);
+        times->last_seen = memory.last_seen;
         // The host takes the last round's completion for the end of all.
         store_release_sys(&times->completed, completed);
     }
-    *static_cast<volatile uint32_t *>(&memory.is_round_over) = 1;
+    barrier_arrive(&memory.round_over);
 }
 
 /// All threads of block 0: a coordinator, a relay of credits, and watchers for all receivers.
 __device__ void run_rounds(const PutSignal &bench, CoordinatorMemory &memory) {
+    if (threadIdx.x == 0) {
+        barrier_init(&memory.seen, kWorkThreads);
+        barrier_init(&memory.round_over, 1);
+    }
     for (uint32_t index = 0; index < bench.args.layer.round_count; ++index) {
         const Round round(bench.view, index, nullptr);
-        if (threadIdx.x == 0) {
-            memory.last_seen = 0;
-            memory.watchers_done = 0;
-            memory.is_round_over = 0;
-        }
+        if (threadIdx.x == 0) memory.last_seen = 0;
         __syncthreads();
         const uint32_t warp = threadIdx.x / kWarpThreads;
         if (threadIdx.x == 0) {
             coordinate(bench, round, memory);
         } else if (warp == 1) {
-            relay_credits(bench.view, &memory.is_round_over);
+            relay_credits(bench.view, &memory.round_over, index & 1);
         } else if (warp >= kWarpgroupThreads / kWarpThreads) {
             watch_words(bench, round, memory);
         }
@@ -231,7 +230,8 @@ extern "C" __global__ void __launch_bounds__(PERSEUS_DEVICE_THREADS, 1)
     } else if (blockIdx.x <= args.sender_blocks) {
         if (threadIdx.x == 0) send_rounds(bench, blockIdx.x - 1);
     } else {
-        __shared__ CopyMemory memory;
-        move_copies(bench.view, blockIdx.x - 1 - args.sender_blocks, args.layer.copy_blocks_per_rank, memory);
+        extern __shared__ uint8_t unaligned[];
+        static_assert(sizeof(CopyMemory) + 1024 <= PERSEUS_DEVICE_COPY_SHARED_BYTES, "its memory fits");
+        move_copies(bench.view, *reinterpret_cast<CopyMemory *>(align_shared(unaligned)));
     }
 }

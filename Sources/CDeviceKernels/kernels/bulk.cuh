@@ -32,16 +32,6 @@ __device__ __noinline__ void signal_bulk_rows(LayerView layer, Round round, uint
     __syncwarp();
 }
 
-/// The dispatch word of `source` for an expert of this rank, if it announced rows in this round; otherwise 0. It was seen
-/// before.
-__device__ __forceinline__ uint64_t received_word(
-    const LayerView &layer, const Round &round, uint32_t source, uint32_t expert) {
-    const uint64_t word = load_relaxed_sys(
-        reinterpret_cast<const uint64_t *>(layer.rank().signals)
-        + perseus_dispatch_word_index(source, expert, layer.layer->layout.max_experts_per_rank));
-    return perseus_signal_epoch(word) == round.epoch && perseus_signal_rows(word) > 0 ? word : 0;
-}
-
 /// Signals the blocks of 64 rows of one expert's results for `source`. One thread.
 __device__ bool signal_bulk_blocks(
     const LayerView &layer, const Round &round, uint32_t source, uint32_t expert, uint64_t received) {

@@ -12,6 +12,11 @@ __device__ __forceinline__ uint32_t shared_address(const void *pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
+/// The first multiple of 1024 bytes in dynamic shared memory: what the swizzle counts from.
+__device__ __forceinline__ uint8_t *align_shared(uint8_t *memory) {
+    return memory + (0u - shared_address(memory) & 1023);
+}
+
 __device__ __forceinline__ uint64_t global_nanoseconds() {
     uint64_t time;
     asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(time));
@@ -47,6 +52,20 @@ __device__ __forceinline__ void barrier_expect(uint64_t *barrier, uint32_t bytes
         : "memory");
 }
 
+/// Whether the phase with the given parity is over; does not wait.
+__device__ __forceinline__ bool barrier_test(uint64_t *barrier, uint32_t parity) {
+    uint32_t is_over;
+    asm volatile(
+        "{\n.reg .pred over;\n"
+        "mbarrier.test_wait.parity.shared::cta.b64 over, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, over;\n}\n"
+        : "=r"(is_over)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+    return is_over != 0;
+}
+
+/// The same after the hardware has waited for a while.
 __device__ __forceinline__ bool barrier_is_over(uint64_t *barrier, uint32_t parity) {
     uint32_t is_over;
     asm volatile(
@@ -59,22 +78,33 @@ __device__ __forceinline__ bool barrier_is_over(uint64_t *barrier, uint32_t pari
     return is_over != 0;
 }
 
-/// Longest wait inside a block. What is waited for is this block's own work or a copy that hardware always ends; a wait
-/// this long is a broken kernel, which traps rather than hangs.
-constexpr uint64_t kBlockWaitNanoseconds = 300ull * 1000 * 1000 * 1000;
+/// Longest wait inside a block, in cycles: five minutes. What is waited for is this block's own work or a copy that hardware
+/// always ends; a wait this long is a broken kernel, which traps rather than hangs.
+constexpr long long kBlockWaitCycles = 300ll * 2000 * 1000 * 1000;
 
 /// Waits for the end of the phase with the given parity.
 __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity) {
     if (barrier_is_over(barrier, parity)) return;
-    const uint64_t begin = global_nanoseconds();
+    // The clock of the multiprocessor: reading the global timer takes longer than most of these waits.
+    const long long begin = clock64();
     while (!barrier_is_over(barrier, parity)) {
-        if (global_nanoseconds() - begin > kBlockWaitNanoseconds) __trap();
+        if (clock64() - begin > kBlockWaitCycles) __trap();
     }
+}
+
+/// The same without a limit, for what may have nothing to do for long. It ends when the host or an error ends it.
+__device__ __forceinline__ void barrier_await(uint64_t *barrier, uint32_t parity) {
+    while (!barrier_is_over(barrier, parity)) {}
 }
 
 /// A barrier of `threads` threads of the block, beside `__syncthreads`; ids 1 to 15.
 __device__ __forceinline__ void named_barrier(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+/// The same for threads that hand on and do not wait.
+__device__ __forceinline__ void named_barrier_arrive(int id, int threads) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
 // MARK: Bulk tensor copies
@@ -94,9 +124,37 @@ __device__ __forceinline__ void copy_box(
         : "memory");
 }
 
-/// Between data that ordinary stores wrote (by this GPU, a peer or a NIC) and bulk copies that read it.
-__device__ __forceinline__ void fence_bulk_copies() {
-    asm volatile("fence.proxy.async;" ::: "memory");
+/// `bytes` from global to shared memory, arriving at `barrier`; 16 bytes and multiples of it. One thread.
+__device__ __forceinline__ void bulk_copy_in(
+    void *target, const void *source, uint32_t bytes, uint64_t *barrier) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            shared_address(target)),
+        "l"(source), "r"(bytes), "r"(shared_address(barrier))
+        : "memory");
+}
+
+/// `bytes` from shared to global memory, as part of the thread's next group.
+__device__ __forceinline__ void bulk_copy_out(void *target, const void *source, uint32_t bytes) {
+    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(target),
+        "r"(shared_address(source)), "r"(bytes)
+        : "memory");
+}
+
+__device__ __forceinline__ void bulk_commit() {
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+/// Waits until at most `Pending` of the thread's groups have bytes in shared memory that are not read yet.
+template <int Pending>
+__device__ __forceinline__ void bulk_wait_read() {
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(Pending) : "memory");
+}
+
+/// Waits until at most `Pending` of the thread's groups have bytes that are not visible yet.
+template <int Pending>
+__device__ __forceinline__ void bulk_wait() {
+    asm volatile("cp.async.bulk.wait_group %0;" ::"n"(Pending) : "memory");
 }
 
 // MARK: Warpgroup multiplication

@@ -72,4 +72,19 @@ struct Round {
     }
 };
 
+/// Where `source` stores its dispatch word for an expert of this rank.
+__device__ __forceinline__ const uint64_t *dispatch_word_place(
+    const LayerView &layer, uint32_t source, uint32_t expert) {
+    return reinterpret_cast<const uint64_t *>(layer.rank().signals)
+        + perseus_dispatch_word_index(source, expert, layer.layer->layout.max_experts_per_rank);
+}
+
+/// The dispatch word of `source` for an expert of this rank, if it announced rows in this round; otherwise 0. It was seen
+/// before.
+__device__ __forceinline__ uint64_t received_word(
+    const LayerView &layer, const Round &round, uint32_t source, uint32_t expert) {
+    const uint64_t word = load_relaxed_sys(dispatch_word_place(layer, source, expert));
+    return perseus_signal_epoch(word) == round.epoch && perseus_signal_rows(word) > 0 ? word : 0;
+}
+
 }  // namespace perseus

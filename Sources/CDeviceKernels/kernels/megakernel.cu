@@ -1,7 +1,7 @@
 // A whole MoE layer, over and over, in one persistent kernel: all ranks of this GPU and the moving half of their NICs.
 //
 // Grid: rank_count x blocks_per_rank blocks, the first of each rank its operator, the others its workers; behind them
-// rank_count x copy_blocks_per_rank blocks that move bytes. All of them have to be resident: the host checks that. Launched
+// rank_count x copy_blocks_per_rank (0 or 1) blocks that move bytes. All of them have to be resident: the host checks that. Launched
 // with PERSEUS_DEVICE_THREADS threads and PERSEUS_SHARED_BYTES of shared memory.
 
 #include "copies.cuh"
@@ -14,6 +14,9 @@ namespace perseus {
 static_assert(TileStages::kCount * TileStages::kStageBytes + sizeof(WorkerMemory) + 1024 <= PERSEUS_SHARED_BYTES,
     "a worker's memory fits");
 static_assert(sizeof(OperatorMemory) + 1024 <= PERSEUS_SHARED_BYTES, "an operator's memory fits");
+static_assert(sizeof(CopyMemory) + 1024 <= PERSEUS_DEVICE_COPY_SHARED_BYTES
+        && PERSEUS_DEVICE_COPY_SHARED_BYTES <= PERSEUS_SHARED_BYTES,
+    "a copy block's memory fits");
 static_assert(PERSEUS_SHARED_BYTES <= 227 * 1024, "a block fits a Hopper multiprocessor");
 
 /// No block begins before all are there: a peer's words may be read from now on.
@@ -44,8 +47,7 @@ extern "C" __global__ void __launch_bounds__(PERSEUS_DEVICE_THREADS, 1)
     perseus_megakernel(const __grid_constant__ perseus_device_layer layer) {
     using namespace perseus;
     extern __shared__ uint8_t unaligned[];
-    uint8_t *shared = reinterpret_cast<uint8_t *>(
-        (reinterpret_cast<uint64_t>(unaligned) + 1023) & ~static_cast<uint64_t>(1023));
+    uint8_t *shared = align_shared(unaligned);
     const uint32_t computing = layer.rank_count * layer.blocks_per_rank;
     if (blockIdx.x < computing) {
         const LayerView view{&layer, blockIdx.x / layer.blocks_per_rank};
@@ -56,10 +58,8 @@ extern "C" __global__ void __launch_bounds__(PERSEUS_DEVICE_THREADS, 1)
             work(view, shared);
         }
     } else {
-        const uint32_t index = blockIdx.x - computing;
-        const LayerView view{&layer, index / layer.copy_blocks_per_rank};
+        const LayerView view{&layer, blockIdx.x - computing};
         if (!wait_for_blocks(view)) return;
-        move_copies(view, index % layer.copy_blocks_per_rank, layer.copy_blocks_per_rank,
-            *reinterpret_cast<CopyMemory *>(shared));
+        move_copies(view, *reinterpret_cast<CopyMemory *>(shared));
     }
 }

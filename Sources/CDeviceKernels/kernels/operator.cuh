@@ -11,24 +11,19 @@
 
 namespace perseus {
 
-/// Segments wait here for a second one of their expert.
-struct WaitingSegment {
-    uint32_t source;
-    uint32_t first_row;
-    uint32_t rows;
-};
-
 /// The operator's part of shared memory.
 struct OperatorMemory {
     /// `plan_round` counts here; later free for others.
     uint32_t counts[kPlanWarps * Shape::kExperts];
-    WaitingSegment waiting[Shape::kExperts];
+    /// [local expert] sources whose rows are here and in no group yet, a bit for each, and their rows.
+    unsigned long long pending[Shape::kExperts];
+    uint32_t pending_rows[Shape::kExperts];
     /// [local expert] sources whose word was seen in this round.
     uint32_t words_seen[Shape::kExperts];
     uint32_t return_blocks;
-    /// Threads whose returns are all there.
-    uint32_t watchers_done;
-    uint32_t is_round_over;
+    /// A phase each round: all watchers have seen their returns; the round is over.
+    uint64_t returned;
+    uint64_t round_over;
     /// Quiets of the launch so far; warp 0's.
     uint32_t quiets;
 };
@@ -39,7 +34,7 @@ __device__ __forceinline__ void append_tiles(const TaskQueue &queue, uint32_t ty
     uint32_t first, uint32_t count, uint32_t tiles) {
     const uint32_t lane = threadIdx.x % kWarpThreads;
     const uint32_t total = count * tiles;
-    __threadfence();
+    fence_gpu();
     uint32_t position = lane == 0 ? queue.reserve(total) : 0;
     position = __shfl_sync(0xFFFFFFFF, position, 0);
     for (uint32_t index = lane; index < total; index += kWarpThreads) {
@@ -47,6 +42,13 @@ __device__ __forceinline__ void append_tiles(const TaskQueue &queue, uint32_t ty
     }
     __syncwarp();
 }
+
+/// A group that takes further segments.
+struct OpenGroup {
+    uint32_t index = 0;
+    uint32_t slots = 0;
+    uint32_t segments = 0;
+};
 
 /// The subscriber and scheduler of a rank. One warp, all lanes take part in every call.
 struct Scheduler {
@@ -65,18 +67,33 @@ struct Scheduler {
         return reinterpret_cast<perseus_device_group *>(layer.rank().groups);
     }
 
-    __device__ __forceinline__ void set_group(uint32_t index, uint32_t expert, WaitingSegment first,
-        WaitingSegment second) const {
+    /// A group whose segments are set. One thread.
+    __device__ __forceinline__ void close_group(uint32_t index, uint32_t expert, uint32_t segments) const {
         perseus_device_group &group = groups()[index];
-        group.source[0] = first.source;
-        group.source[1] = second.source;
-        group.first_row[0] = first.first_row;
-        group.first_row[1] = second.first_row;
-        group.rows[0] = first.rows;
-        group.rows[1] = second.rows;
         group.expert = expert;
+        group.segment_count = segments;
         group.up_done = 0;
         group.down_done = 0;
+    }
+
+    __device__ __forceinline__ void set_segment(uint32_t index, uint32_t at, uint32_t slot, uint32_t source,
+        uint32_t first_row, uint32_t rows) const {
+        perseus_device_segment &segment = groups()[index].segments[at];
+        segment.first_row = first_row;
+        segment.source = static_cast<uint16_t>(source);
+        segment.first_slot = static_cast<uint8_t>(slot);
+        segment.rows = static_cast<uint8_t>(rows);
+    }
+
+    /// Up to a tile's rows that follow each other, as a group of their own. One thread.
+    __device__ __forceinline__ void set_group(uint32_t index, uint32_t expert, uint32_t source,
+        uint32_t first_row, uint32_t rows) const {
+        constexpr uint32_t most = PERSEUS_DEVICE_SEGMENT_ROWS;
+        set_segment(index, 0, 0, source, first_row, min(rows, most));
+        if (rows > most) {
+            set_segment(index, 1, most / PERSEUS_DEVICE_SLOT_ROWS, source, first_row + most, rows - most);
+        }
+        close_group(index, expert, rows > most ? 2 : 1);
     }
 
     /// Appends the first multiplication of groups that were set, in batches.
@@ -131,16 +148,16 @@ struct Scheduler {
         }
     }
 
-    /// The shared expert's groups: pairs of token segments. They need nothing but the tokens.
+    /// The shared expert's groups: tokens that follow each other. They need nothing else.
     __device__ void append_shared() {
         if constexpr (Shape::kSharedIntermediate > 0) {
             const uint32_t lane = threadIdx.x % kWarpThreads;
-            const uint32_t segments = (round.tokens + PERSEUS_DEVICE_SEGMENT_ROWS - 1)
-                / PERSEUS_DEVICE_SEGMENT_ROWS;
-            const uint32_t count = (segments + 1) / 2;
+            const uint32_t count = shared_group_count();
             const uint32_t first = shared_group_begin();
             for (uint32_t group = lane; group < count; group += kWarpThreads) {
-                set_group(first + group, 0, token_segment(2 * group), token_segment(2 * group + 1));
+                const uint32_t begin = group * PERSEUS_DEVICE_TILE_ROWS;
+                set_group(first + group, 0, layer.rank_index, round.first_token + begin,
+                    min(round.tokens - begin, static_cast<uint32_t>(PERSEUS_DEVICE_TILE_ROWS)));
             }
             __syncwarp();
             append_batches(PERSEUS_DEVICE_TASK_SHARED_UP, 0, first, count, Shape::kSharedUpTiles);
@@ -149,7 +166,7 @@ struct Scheduler {
 
     __device__ __forceinline__ uint32_t shared_group_count() const {
         return Shape::kSharedIntermediate > 0
-            ? (round.tokens + 2 * PERSEUS_DEVICE_SEGMENT_ROWS - 1) / (2 * PERSEUS_DEVICE_SEGMENT_ROWS)
+            ? (round.tokens + PERSEUS_DEVICE_TILE_ROWS - 1) / PERSEUS_DEVICE_TILE_ROWS
             : 0;
     }
 
@@ -158,60 +175,55 @@ struct Scheduler {
         return layer.rank().group_capacity - shared_group_count();
     }
 
-    __device__ __forceinline__ WaitingSegment token_segment(uint32_t index) const {
-        const int begin = static_cast<int>(index) * PERSEUS_DEVICE_SEGMENT_ROWS;
-        const int rows = min(max(round.tokens - begin, 0), static_cast<int>(PERSEUS_DEVICE_SEGMENT_ROWS));
-        return {layer.rank_index, static_cast<uint32_t>(round.first_token + begin),
-            static_cast<uint32_t>(rows)};
-    }
-
-    /// Looks at the 32 dispatch words from `base` on and takes those that have come; `seen` has a bit for each word.
+    /// Looks at the 32 dispatch words from `base` on and takes those that have come; `seen` has a bit for each word. An
+    /// expert whose words are all here goes to the workers.
     __device__ bool look_for_words(uint32_t base, uint32_t *seen) {
-        const perseus_device_rank &rank = layer.rank();
-        const uint32_t total = layer.layer->rank_count * rank.expert_count;
-        const uint32_t lane = threadIdx.x % kWarpThreads;
-        const uint32_t index = base + lane;
+        const uint32_t experts = layer.rank().expert_count;
+        const uint32_t index = base + threadIdx.x % kWarpThreads;
         const uint32_t block = base / kWarpThreads;
+        const uint32_t source = index / experts;
+        const uint32_t expert = index - source * experts;
         bool has_come = false;
-        uint64_t word = 0;
-        if (index < total && !(seen[block] >> lane & 1)) {
-            const uint32_t source = index / rank.expert_count;
-            const uint32_t expert = index - source * rank.expert_count;
-            word = load_acquire_sys(reinterpret_cast<const uint64_t *>(rank.signals)
-                + perseus_dispatch_word_index(source, expert, layer.layer->layout.max_experts_per_rank));
+        if (index < layer.layer->rank_count * experts && !(seen[block] >> (index - base) & 1)) {
+            const uint64_t word = load_acquire_sys(dispatch_word_place(layer, source, expert));
             has_come = perseus_signal_reached(word, round.epoch);
+            if (has_come) {
+                // A newer word took the place of one that announced nothing: its rows belong to the next round.
+                take_word(source, expert, perseus_signal_epoch(word) == round.epoch ? perseus_signal_rows(word) : 0);
+            }
         }
-        uint32_t come = __ballot_sync(0xFFFFFFFF, has_come);
+        const uint32_t come = __ballot_sync(0xFFFFFFFF, has_come);
         if (come == 0) return false;
         __syncwarp();
-        if (lane == 0) seen[block] |= come;
+        if (index == base) seen[block] |= come;
         words_left -= __popc(come);
-        while (come != 0) {
-            const int from = __ffs(come) - 1;
-            come &= come - 1;
-            const uint64_t arrived = __shfl_sync(0xFFFFFFFF, word, from);
-            const uint32_t at = base + from;
-            const uint32_t source = at / rank.expert_count;
-            // A newer word took the place of one that announced nothing: its rows belong to the next round.
-            const bool is_of_round = perseus_signal_epoch(arrived) == round.epoch;
-            take_rows(source, at - source * rank.expert_count, perseus_signal_first_row(arrived),
-                is_of_round ? perseus_signal_rows(arrived) : 0);
+        const bool is_complete = has_come && memory.words_seen[expert] == layer.layer->rank_count;
+        for (uint32_t left = __ballot_sync(0xFFFFFFFF, is_complete); left != 0; left &= left - 1) {
+            release(__shfl_sync(0xFFFFFFFF, expert, __ffs(left) - 1));
         }
+        __syncwarp();
         return true;
+    }
+
+    /// One word is here. One thread.
+    __device__ __forceinline__ void take_word(uint32_t source, uint32_t expert, uint32_t rows) {
+        if (rows > 0) {
+            atomicOr(&memory.pending[expert], 1ull << source);
+            atomicAdd(&memory.pending_rows[expert], rows);
+        }
+        atomicAdd(&memory.words_seen[expert], 1);
     }
 
     /// Whether all dispatch words of the round are here; none of them is taken. The same for all lanes.
     __device__ bool has_all_words() const {
-        const perseus_device_rank &rank = layer.rank();
-        const uint32_t total = layer.layer->rank_count * rank.expert_count;
+        const uint32_t experts = layer.rank().expert_count;
+        const uint32_t total = layer.layer->rank_count * experts;
         for (uint32_t base = 0; base < total; base += kWarpThreads) {
             const uint32_t index = base + threadIdx.x % kWarpThreads;
             bool has_come = true;
             if (index < total) {
-                const uint32_t source = index / rank.expert_count;
-                const uint64_t word = load_relaxed_sys(reinterpret_cast<const uint64_t *>(rank.signals)
-                    + perseus_dispatch_word_index(source, index - source * rank.expert_count,
-                        layer.layer->layout.max_experts_per_rank));
+                const uint64_t word =
+                    load_relaxed_sys(dispatch_word_place(layer, index / experts, index % experts));
                 has_come = perseus_signal_reached(word, round.epoch);
             }
             if (!__all_sync(0xFFFFFFFF, has_come)) return false;
@@ -219,65 +231,103 @@ struct Scheduler {
         return true;
     }
 
-    /// Makes groups of arrived rows; at most one segment waits for a partner.
-    __device__ void take_rows(uint32_t source, uint32_t expert, uint32_t first_row, uint32_t rows) {
-        const uint32_t lane = threadIdx.x % kWarpThreads;
-        const WaitingSegment waiting = memory.waiting[expert];
-        const bool pairs = layer.layer->pairs_sources != 0;
-        const uint32_t seen = memory.words_seen[expert] + 1;
-        const bool is_last = seen == layer.layer->rank_count;
-        __syncwarp();
-        const uint32_t segments = (rows + PERSEUS_DEVICE_SEGMENT_ROWS - 1) / PERSEUS_DEVICE_SEGMENT_ROWS;
-        const uint32_t lead = waiting.rows > 0 ? 1 : 0;
-        const uint32_t all = segments + lead;
-        const bool keeps_last = pairs && !is_last && all % 2 == 1;
-        const uint32_t count = keeps_last ? all / 2 : (all + 1) / 2;
-        auto segment = [&](uint32_t index) -> WaitingSegment {
-            if (index < lead) return waiting;
-            const uint32_t begin = (index - lead) * PERSEUS_DEVICE_SEGMENT_ROWS;
-            if (begin >= rows) return {source, 0, 0};
-            return {source, first_row + begin,
-                min(rows - begin, static_cast<uint32_t>(PERSEUS_DEVICE_SEGMENT_ROWS))};
-        };
-        const uint32_t first = groups_made;
-        for (uint32_t group = lane; group < count; group += kWarpThreads) {
-            set_group(first + group, expert, segment(2 * group), segment(2 * group + 1));
-        }
-        __syncwarp();
-        if (lane == 0) {
-            memory.words_seen[expert] = seen;
-            memory.waiting[expert] = keeps_last ? segment(all - 1) : WaitingSegment{0, 0, 0};
-        }
-        groups_made += count;
-        __syncwarp();
-        append_batches(PERSEUS_DEVICE_TASK_UP, expert, first, count, Shape::kUpTiles);
-    }
-
     /// Without packing, for measurements on one rank: all rows of the plan are taken as arrived.
     __device__ void take_planned_rows() {
         const uint32_t *first_row = reinterpret_cast<const uint32_t *>(layer.rank().first_row);
         for (uint32_t expert = 0; expert < layer.rank().expert_count; ++expert) {
-            take_rows(0, expert, first_row[expert], first_row[expert + 1] - first_row[expert]);
+            if (threadIdx.x % kWarpThreads == 0) take_word(0, expert, first_row[expert + 1] - first_row[expert]);
+            __syncwarp();
+            release(expert);
         }
         words_left = 0;
     }
 
-    /// Workers have nothing to do: what waits for a partner goes alone.
-    __device__ void release_waiting() {
+    /// The word that announced pending rows.
+    __device__ __forceinline__ uint64_t pending_word(uint32_t source, uint32_t expert) const {
+        if (layer.has_stage(PERSEUS_DEVICE_STAGE_PACK)) return received_word(layer, round, source, expert);
+        return dispatch_word(layer, round, layer.rank().first_expert + expert);
+    }
+
+    /// The pending rows of an expert become groups, and these tasks. Rows of whole tiles first; what is left of the sources
+    /// shares tiles, two of which are open at a time, so that segments of many and of few rows find a place.
+    __device__ void release(uint32_t expert) {
         const uint32_t lane = threadIdx.x % kWarpThreads;
-        for (uint32_t expert = 0; expert < layer.rank().expert_count; ++expert) {
-            const WaitingSegment waiting = memory.waiting[expert];
-            __syncwarp();
-            if (waiting.rows == 0) continue;
-            if (lane == 0) {
-                set_group(groups_made, expert, waiting, WaitingSegment{0, 0, 0});
-                memory.waiting[expert] = WaitingSegment{0, 0, 0};
-            }
-            __syncwarp();
-            append_batches(PERSEUS_DEVICE_TASK_UP, expert, groups_made, 1, Shape::kUpTiles);
-            groups_made += 1;
-            return;
+        unsigned long long sources = memory.pending[expert];
+        if (sources == 0) return;
+        __syncwarp();
+        if (lane == 0) {
+            memory.pending[expert] = 0;
+            memory.pending_rows[expert] = 0;
         }
+        const uint32_t first = groups_made;
+        OpenGroup fuller, other;
+        for (; sources != 0; sources &= sources - 1) {
+            const uint32_t source = __ffsll(static_cast<long long>(sources)) - 1;
+            const uint64_t word = pending_word(source, expert);
+            uint32_t row = perseus_signal_first_row(word);
+            uint32_t rows = perseus_signal_rows(word);
+            const uint32_t whole = rows / PERSEUS_DEVICE_TILE_ROWS;
+            for (uint32_t group = lane; group < whole; group += kWarpThreads) {
+                set_group(groups_made + group, expert, source, row + group * PERSEUS_DEVICE_TILE_ROWS,
+                    PERSEUS_DEVICE_TILE_ROWS);
+            }
+            groups_made += whole;
+            row += whole * PERSEUS_DEVICE_TILE_ROWS;
+            rows -= whole * PERSEUS_DEVICE_TILE_ROWS;
+            while (rows > 0) {
+                const uint32_t count = min(rows, static_cast<uint32_t>(PERSEUS_DEVICE_SEGMENT_ROWS));
+                place_segment(fuller, other, expert, source, row, count);
+                row += count;
+                rows -= count;
+            }
+        }
+        if (lane == 0) {
+            if (fuller.slots > 0) close_group(fuller.index, expert, fuller.segments);
+            if (other.slots > 0) close_group(other.index, expert, other.segments);
+        }
+        __syncwarp();
+        append_batches(PERSEUS_DEVICE_TASK_UP, expert, first, groups_made - first, Shape::kUpTiles);
+    }
+
+    /// Into the fuller group where it fits, else into the other one, else into a new one in the fuller one's place.
+    __device__ __forceinline__ void place_segment(OpenGroup &fuller, OpenGroup &other, uint32_t expert,
+        uint32_t source, uint32_t row, uint32_t rows) {
+        const bool is_first = threadIdx.x % kWarpThreads == 0;
+        const uint32_t slots = (rows + PERSEUS_DEVICE_SLOT_ROWS - 1) / PERSEUS_DEVICE_SLOT_ROWS;
+        OpenGroup group = fuller, rest = other;
+        if (group.slots + slots > PERSEUS_DEVICE_TILE_SLOTS) {
+            group = other;
+            rest = fuller;
+            if (group.slots + slots > PERSEUS_DEVICE_TILE_SLOTS) {
+                if (is_first) close_group(fuller.index, expert, fuller.segments);
+                group = OpenGroup{};
+                rest = other;
+            }
+        }
+        if (group.slots == 0) group.index = groups_made++;
+        if (is_first) set_segment(group.index, group.segments, group.slots, source, row, rows);
+        group.slots += slots;
+        ++group.segments;
+        const bool is_fuller = group.slots >= rest.slots;
+        fuller = is_fuller ? group : rest;
+        other = is_fuller ? rest : group;
+    }
+
+    /// Workers have little to do: the expert with the most pending rows goes to them as it is. False: there are none.
+    __device__ bool release_most() {
+        uint32_t rows = 0, expert = 0;
+        for (uint32_t index = threadIdx.x % kWarpThreads; index < layer.rank().expert_count;
+             index += kWarpThreads) {
+            if (memory.pending_rows[index] > rows) {
+                rows = memory.pending_rows[index];
+                expert = index;
+            }
+        }
+        const uint32_t most = __reduce_max_sync(0xFFFFFFFF, rows);
+        if (most == 0) return false;
+        const uint32_t lanes = __ballot_sync(0xFFFFFFFF, rows == most);
+        release(__shfl_sync(0xFFFFFFFF, expert, __ffs(lanes) - 1));
+        return true;
     }
 
     __device__ void append_combines() {
@@ -285,7 +335,7 @@ struct Scheduler {
         const uint32_t count = (round.tokens + kCombineTokens - 1) / kCombineTokens;
         uint32_t position = lane == 0 ? queue.reserve(count) : 0;
         position = __shfl_sync(0xFFFFFFFF, position, 0);
-        __threadfence();
+        fence_gpu();
         for (uint32_t index = lane; index < count; index += kWarpThreads) {
             const uint32_t begin = index * kCombineTokens;
             queue.publish(position + index, PERSEUS_DEVICE_TASK_COMBINE, 0, begin,
@@ -305,7 +355,8 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
     const uint32_t total = scheduler.words_left;
     for (uint32_t block = lane; block < (total + 31) / 32; block += kWarpThreads) seen[block] = 0;
     for (uint32_t expert = lane; expert < Shape::kExperts; expert += kWarpThreads) {
-        memory.waiting[expert] = WaitingSegment{0, 0, 0};
+        memory.pending[expert] = 0;
+        memory.pending_rows[expert] = 0;
         memory.words_seen[expert] = 0;
     }
     __syncwarp();
@@ -337,7 +388,7 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
             for (uint32_t base = 0; base < total; base += kWarpThreads) {
                 if (scheduler.look_for_words(base, seen)) has_worked = true;
             }
-            if (!has_worked && __all_sync(0xFFFFFFFF, scheduler.queue.is_dry())) scheduler.release_waiting();
+            while (__all_sync(0xFFFFFFFF, scheduler.queue.is_dry()) && scheduler.release_most()) {}
         }
         const bool all_here = scheduler.words_left == 0;
         const uint32_t groups_done = load_acquire_gpu(counter(rank, kExpertGroupsDone));
@@ -354,7 +405,7 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
         }
         if (!has_combines
             && __all_sync(0xFFFFFFFF,
-                *static_cast<volatile uint32_t *>(&memory.watchers_done) == kWorkThreads
+                barrier_test(&memory.returned, round.index & 1)
                     && (!layer.has_stage(PERSEUS_DEVICE_STAGE_PACK)
                         || load_acquire_gpu(counter(rank, kSharedGroupsDone))
                             == scheduler.shared_group_count()))) {
@@ -383,7 +434,7 @@ __device__ void schedule_round(const LayerView &layer, const Round &round, Opera
         // The host takes the last round's end for the end of all.
         __threadfence_system();
         times->end = global_nanoseconds();
-        *static_cast<volatile uint32_t *>(&memory.is_round_over) = 1;
+        barrier_arrive(&memory.round_over);
     }
     __syncwarp();
 }
@@ -401,8 +452,7 @@ __device__ void watch_returns(const LayerView &layer, const Round &round, Operat
         if (!wait_signal(word, round.epoch, layer.layer->cycle_limit, layer.error(),
                 layer.rank_index, words[block], seen)) return;
     }
-    __threadfence();
-    atomicAdd(&memory.watchers_done, 1);
+    barrier_arrive(&memory.returned);
 }
 
 /// All threads of the operator block, for the whole launch.
@@ -410,14 +460,16 @@ __device__ void operate(const LayerView &layer, OperatorMemory &memory) {
     const perseus_device_rank &rank = layer.rank();
     const int thread = threadIdx.x;
     const int warp = thread / kWarpThreads;
-    if (thread == 0) memory.quiets = 0;
+    if (thread == 0) {
+        memory.quiets = 0;
+        barrier_init(&memory.returned, kWorkThreads);
+        barrier_init(&memory.round_over, 1);
+    }
     for (uint32_t index = 0; index < layer.layer->round_count; ++index) {
         Round round(layer, index, &memory.return_blocks);
         perseus_device_round_times *times =
             reinterpret_cast<perseus_device_round_times *>(rank.times) + index;
         if (thread == 0) {
-            memory.watchers_done = 0;
-            memory.is_round_over = 0;
             times->begin = global_nanoseconds();
             for (int which = 0; which < 3; ++which) {
                 store_release_gpu(counter(rank, static_cast<Counter>(which)), 0);
@@ -429,7 +481,7 @@ __device__ void operate(const LayerView &layer, OperatorMemory &memory) {
         if (warp == 0) {
             schedule_round(layer, round, memory);
         } else if (warp == 1) {
-            relay_credits(layer, &memory.is_round_over);
+            relay_credits(layer, &memory.round_over, index & 1);
         } else if (warp >= kWarpgroupThreads / kWarpThreads) {
             watch_returns(layer, round, memory);
         }

@@ -138,7 +138,7 @@ __device__ void plan_round(const LayerView &layer, const Round &round, uint32_t 
                 + perseus_return_word_index(first_row[expert] + row, expert));
         }
     }
-    __threadfence();
+    fence_gpu();
     __syncthreads();
 }
 

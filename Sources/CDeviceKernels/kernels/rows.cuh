@@ -7,9 +7,6 @@
 namespace perseus {
 
 constexpr int kWorkWarps = kWorkThreads / kWarpThreads;
-/// The named barrier of the multiplying warpgroups.
-constexpr int kWorkBarrier = 1;
-
 /// Threads of the multiplying warpgroups, from 0.
 __device__ __forceinline__ int work_thread() { return threadIdx.x - kWarpgroupThreads; }
 
@@ -35,7 +32,7 @@ __device__ __forceinline__ void add_scaled(float (&sums)[8], uint4 row, float we
     sums[7] = fmaf(weight, high_bf16(row.w), sums[7]);
 }
 
-/// Packs rows `first ..< first + count` of one transfer; the block that packs the last of them sends it.
+/// Packs rows `first ..< first + count` of one transfer. The multiplying warpgroups.
 __device__ void pack_rows(
     const LayerView &layer, const Round &round, uint32_t expert, uint32_t first, uint32_t count) {
     const perseus_device_rank &rank = layer.rank();
@@ -67,20 +64,20 @@ __device__ void pack_rows(
             to[piece] = value;
         }
     }
-    fence_before_async_read();
-    __threadfence();
-    named_barrier(kWorkBarrier, kWorkThreads);
-    if (work_thread() < kWarpThreads) {
-        uint32_t left = 0;
-        if (lane == 0) {
-            uint32_t *unpacked = reinterpret_cast<uint32_t *>(rank.unpacked) + expert;
-            left = add_acq_rel_gpu(unpacked, 0u - count) - count;
-        }
-        if (__shfl_sync(0xFFFFFFFF, left, 0) == 0) send_transfer(layer, round, expert);
-    }
 }
 
-/// out[token] = sum of weight x result over the token's choices, in their order, plus the shared expert's row.
+/// `count` more rows of a transfer are packed: who packs the last of them sends it. Warp.
+__device__ void finish_pack(const LayerView &layer, const Round &round, uint32_t expert, uint32_t count) {
+    uint32_t left = 0;
+    if (threadIdx.x % kWarpThreads == 0) {
+        uint32_t *unpacked = reinterpret_cast<uint32_t *>(layer.rank().unpacked) + expert;
+        left = add_acq_rel_gpu(unpacked, 0u - count) - count;
+    }
+    if (__shfl_sync(0xFFFFFFFF, left, 0) == 0) send_transfer(layer, round, expert);
+}
+
+/// out[token] = sum of weight x result over the token's choices, in their order, plus the shared expert's row. The multiplying
+/// warpgroups.
 __device__ void combine_tokens(
     const LayerView &layer, const Round &round, uint32_t first, uint32_t count) {
     const perseus_device_rank &rank = layer.rank();
@@ -116,9 +113,6 @@ __device__ void combine_tokens(
             out[1] = make_float4(sums[4], sums[5], sums[6], sums[7]);
         }
     }
-    __threadfence();
-    named_barrier(kWorkBarrier, kWorkThreads);
-    if (work_thread() == 0) add_acq_rel_gpu(counter(rank, kTokensCombined), count);
 }
 
 }  // namespace perseus

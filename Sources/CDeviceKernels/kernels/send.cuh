@@ -196,25 +196,29 @@ __device__ void send_transfer(const LayerView &layer, const Round &round, uint32
     __syncwarp();
 }
 
-/// The results of a group are stored: words for local owners, puts with their words for the others (bulk: later). One
-/// thread.
+/// The results of a group are stored: words for local owners, puts with their words for the others (bulk: later). Warp, a
+/// lane for each segment.
 __device__ void send_results(
     const LayerView &layer, const Round &round, const perseus_device_group &group) {
-    const perseus_device_rank &rank = layer.rank();
     const perseus_arena_layout &layout = layer.layer->layout;
-    const uint32_t expert = rank.first_expert + group.expert;
+    const uint32_t lane = threadIdx.x % kWarpThreads;
+    const uint32_t expert = layer.rank().first_expert + group.expert;
+    const uint32_t segments = group.segment_count;
+    const perseus_device_segment segment = group.segments[lane < segments ? lane : 0];
+    const uint32_t first = segment.first_row, source = segment.source;
     // Two segments that follow each other go back as one put with two words.
-    const bool is_one = group.rows[1] > 0 && group.source[0] == group.source[1]
-        && group.first_row[0] + group.rows[0] == group.first_row[1];
-    for (int segment = 0; segment < (is_one ? 1 : 2); ++segment) {
-        if (group.rows[segment] == 0) continue;
-        const uint32_t source = group.source[segment];
-        const uint32_t first = group.first_row[segment];
+    const uint32_t next_first = __shfl_down_sync(0xFFFFFFFF, first, 1);
+    const uint32_t next_source = __shfl_down_sync(0xFFFFFFFF, source, 1);
+    const uint32_t next_rows = __shfl_down_sync(0xFFFFFFFF, segment.rows, 1);
+    const bool takes_next =
+        lane + 1 < segments && next_source == source && next_first == first + segment.rows;
+    const bool is_taken = __shfl_up_sync(0xFFFFFFFF, takes_next, 1) && lane > 0;
+    if (lane < segments && !is_taken) {
         const uint64_t index = layout.return_words / 8 + perseus_return_word_index(first, expert);
-        const uint32_t count = is_one ? 2 : 1;
-        const uint32_t rows = group.rows[segment] + (is_one ? group.rows[1] : 0);
-        uint64_t words[2] = {perseus_signal_make(round.epoch, first, group.rows[segment]), 0};
-        if (is_one) words[1] = perseus_signal_make(round.epoch, group.first_row[1], group.rows[1]);
+        const uint32_t count = takes_next ? 2 : 1;
+        const uint32_t rows = segment.rows + (takes_next ? next_rows : 0);
+        const uint64_t words[2] = {perseus_signal_make(round.epoch, first, segment.rows),
+            perseus_signal_make(round.epoch, next_first, next_rows)};
         if (layer.is_local(source)) {
             uint64_t *place = reinterpret_cast<uint64_t *>(layer.rank(source).signals) + index;
             for (uint32_t word = 0; word < count; ++word) store_release_sys(place + word, words[word]);
@@ -224,6 +228,7 @@ __device__ void send_results(
                 PERSEUS_FLAG_COMBINE, index, words, count);
         }
     }
+    __syncwarp();
 }
 
 /// Waits until all puts of the rank have completed. One thread, while credits are relayed and nobody pushes.
@@ -246,11 +251,11 @@ __device__ void wait_for_quiet(const LayerView &layer, uint32_t count) {
     }
 }
 
-/// Feeds the producers' credit until the round is over. One warp; a lane for each ring.
-__device__ void relay_credits(const LayerView &layer, const uint32_t *is_round_over) {
+/// Feeds the producers' credit until the phase of `round_over` with `parity` is over. One warp; a lane for each ring.
+__device__ void relay_credits(const LayerView &layer, uint64_t *round_over, uint32_t parity) {
     const perseus_device_rank &rank = layer.rank();
     const uint32_t lane = threadIdx.x % kWarpThreads;
-    while (*static_cast<const volatile uint32_t *>(is_round_over) == 0) {
+    while (!barrier_test(round_over, parity)) {
         if (lane < rank.ring_count) Ring(rank.rings[lane]).relay_once();
         __nanosleep(500);
         if (layer.error().is_set()) break;

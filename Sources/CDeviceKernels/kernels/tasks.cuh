@@ -45,7 +45,7 @@ struct TaskQueue {
                      : "l"(place(position))
                      : "memory");
         if (task.lap != lap(position)) return false;
-        __threadfence();
+        fence_gpu();
         return true;
     }
 

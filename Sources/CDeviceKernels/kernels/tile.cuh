@@ -1,8 +1,8 @@
-// One tile of an expert's matrix multiplication: up to two segments of 64 rows times N columns, by TMA and wgmma.
+// One tile of an expert's matrix multiplication: up to 128 rows times N columns, by TMA and wgmma.
 //
 // The loading thread and the two multiplying warpgroups share a ring of stages in shared memory. Each multiplying
-// warpgroup owns one segment; both read the same columns of the weights. A row's result depends on that row and the order
-// of K alone, so it is the same bits whichever tile, block or rank computes it.
+// warpgroup owns half of the slots of rows; both read the same columns of the weights. A row's result depends on that row
+// and the order of K alone, so it is the same bits whichever slot, tile, block or rank computes it.
 #pragma once
 
 #include "hopper.cuh"
@@ -12,23 +12,45 @@
 
 namespace perseus {
 
-/// The ring of stages. A stage holds 64 columns of K: two segments of 64 rows, then up to 256 rows of weights.
+/// 8 rows of a tile, as its block works on them.
+struct TileSlot {
+    /// Of its source's packed order; of a token.
+    uint32_t row;
+    /// Of the matrix that they are loaded from.
+    uint32_t matrix_row;
+    uint16_t source;
+    /// 0: nobody's.
+    uint16_t rows;
+};
+
+/// The rows of a tile. A box is loaded at each slot that has its bit in `tall` (a segment's rows) or `low` (a slot's).
+struct TileRows {
+    /// Slots of a multiplying warpgroup.
+    static constexpr int kHalf = PERSEUS_DEVICE_TILE_SLOTS / 2;
+    uint32_t tall;
+    uint32_t low;
+    TileSlot slots[PERSEUS_DEVICE_TILE_SLOTS];
+};
+
+/// The ring of stages. A stage holds 64 columns of K: 128 rows, then up to 256 rows of weights. Slots are whole units of the
+/// swizzle, so boxes of any height lie in it side by side.
 struct TileStages {
     static constexpr int kDepth = 64;
-    static constexpr int kSegmentBytes = PERSEUS_DEVICE_SEGMENT_ROWS * kDepth * 2;
+    static constexpr int kSlotBytes = PERSEUS_DEVICE_SLOT_ROWS * kDepth * 2;
+    static constexpr int kRowBytes = PERSEUS_DEVICE_TILE_SLOTS * kSlotBytes;
     static constexpr int kWeightBytes = Shape::kMostColumns * kDepth * 2;
-    static constexpr int kStageBytes = 2 * kSegmentBytes + kWeightBytes;
+    static constexpr int kStageBytes = kRowBytes + kWeightBytes;
     static constexpr int kCount = Shape::kStages;
 
     uint8_t *memory;
     uint64_t *full;
     uint64_t *empty;
 
-    __device__ __forceinline__ uint8_t *segment(int stage, int index) const {
-        return memory + stage * kStageBytes + index * kSegmentBytes;
+    __device__ __forceinline__ uint8_t *slot(int stage, int index) const {
+        return memory + stage * kStageBytes + index * kSlotBytes;
     }
     __device__ __forceinline__ uint8_t *weights(int stage) const {
-        return memory + stage * kStageBytes + 2 * kSegmentBytes;
+        return memory + stage * kStageBytes + kRowBytes;
     }
 };
 
@@ -45,43 +67,42 @@ struct StageCursor {
     }
 };
 
-/// What a tile reads: rows of two segments (-1: none), and rows of the weights.
+/// What a tile reads: rows, by maps of tall and of low boxes, and rows of the weights.
 struct TileOperands {
-    const TensorMap *rows_map;
+    const TensorMap *row_maps;
     const TensorMap *weights_map;
-    int first_row[2];
     int first_column;
     int depth_tiles;
 };
 
 /// The loading thread's side of one tile.
 template <int N>
-__device__ __forceinline__ void load_tile(
-    const TileStages &stages, StageCursor &cursor, const TileOperands &operands) {
-    const bool has_second = operands.first_row[1] >= 0;
-    const uint32_t bytes =
-        (has_second ? 2 : 1) * TileStages::kSegmentBytes + N * TileStages::kDepth * 2;
+__device__ __forceinline__ void load_tile(const TileStages &stages, StageCursor &cursor,
+    const TileOperands &operands, const TileRows &rows) {
+    const uint32_t tall = rows.tall, low = rows.low;
+    const uint32_t bytes = N * TileStages::kDepth * 2
+        + (__popc(tall) * PERSEUS_DEVICE_SEGMENT_ROWS / PERSEUS_DEVICE_SLOT_ROWS + __popc(low))
+            * TileStages::kSlotBytes;
     for (int tile = 0; tile < operands.depth_tiles; ++tile) {
         const int stage = cursor.stage;
         barrier_wait(&stages.empty[stage], cursor.parity ^ 1);
         barrier_expect(&stages.full[stage], bytes);
         const int depth = tile * TileStages::kDepth;
-        copy_box(stages.segment(stage, 0), operands.rows_map, &stages.full[stage], depth,
-            operands.first_row[0]);
-        if (has_second) {
-            copy_box(stages.segment(stage, 1), operands.rows_map, &stages.full[stage], depth,
-                operands.first_row[1]);
-        }
         copy_box(stages.weights(stage), operands.weights_map, &stages.full[stage], depth,
             operands.first_column);
+        for (uint32_t left = tall | low; left != 0; left &= left - 1) {
+            const int slot = __ffs(left) - 1;
+            copy_box(stages.slot(stage, slot), operands.row_maps + (low >> slot & 1),
+                &stages.full[stage], depth, static_cast<int>(rows.slots[slot].matrix_row));
+        }
         cursor.advance();
     }
 }
 
-/// A multiplying warpgroup's side: accumulators of its segment. Without rows it only keeps pace.
+/// A multiplying warpgroup's side: accumulators of its half of the rows. Without rows it only keeps pace.
 template <int N>
 __device__ __forceinline__ void multiply_tile(float (&sums)[N / 2], const TileStages &stages,
-    StageCursor &cursor, int segment, bool has_rows, int depth_tiles) {
+    StageCursor &cursor, int half, bool has_rows, int depth_tiles) {
     // Each warp gives a stage back for itself: the warps of a warpgroup do not wait for each other.
     const bool is_elected = threadIdx.x % kWarpThreads == 0;
     if (!has_rows) {
@@ -96,7 +117,7 @@ __device__ __forceinline__ void multiply_tile(float (&sums)[N / 2], const TileSt
     for (int tile = 0; tile < depth_tiles; ++tile) {
         const int stage = cursor.stage;
         barrier_wait(&stages.full[stage], cursor.parity);
-        const uint64_t a = matrix_descriptor(stages.segment(stage, segment));
+        const uint64_t a = matrix_descriptor(stages.slot(stage, half * TileRows::kHalf));
         const uint64_t b = matrix_descriptor(stages.weights(stage));
         warpgroup_arrive();
 #pragma unroll
@@ -141,30 +162,28 @@ __device__ __forceinline__ void transpose_quads(uint32_t (&words)[4]) {
     words[3] = upper ? words[3] : fourth;
 }
 
-/// Where the rows of a tile go: row `i` at `base + i * stride`, bytes; the tile's columns from `first_column` on.
+/// Where this thread's two rows of a tile go (nullptr: nowhere), and the tile's columns from `first_column` on.
 struct TileTarget {
-    uint8_t *base;
-    uint64_t stride;
-    int rows;
+    uint8_t *upper;
+    uint8_t *lower;
     int first_column;
     int columns;
 };
 
-/// Stores 32 columns of rows r and r + 8 of this thread's warp, 16 bytes for each lane.
-__device__ __forceinline__ void store_columns(
-    const TileTarget &target, int column, uint32_t (&upper)[4], uint32_t (&lower)[4]) {
+/// Stores 32 columns, as many of them as a tile of `width` has, of both rows of this thread, 16 bytes for each lane.
+__device__ __forceinline__ void store_columns(const TileTarget &target, int column, int width,
+    uint32_t (&upper)[4], uint32_t (&lower)[4]) {
     transpose_quads(upper);
     transpose_quads(lower);
-    const int lane = threadIdx.x % kWarpThreads;
-    const int row = threadIdx.x % kWarpgroupThreads / kWarpThreads * 16 + lane / 4;
-    const int first = target.first_column + column + lane % 4 * 8;
-    if (first >= target.columns) return;
-    uint8_t *place = target.base + row * target.stride + 2 * static_cast<uint64_t>(first);
-    if (row < target.rows) {
-        *reinterpret_cast<uint4 *>(place) = make_uint4(upper[0], upper[1], upper[2], upper[3]);
+    const int in_tile = column + threadIdx.x % 4 * 8;
+    const int first = target.first_column + in_tile;
+    if (in_tile >= width || first >= target.columns) return;
+    if (target.upper != nullptr) {
+        *reinterpret_cast<uint4 *>(target.upper + 2 * first) =
+            make_uint4(upper[0], upper[1], upper[2], upper[3]);
     }
-    if (row + 8 < target.rows) {
-        *reinterpret_cast<uint4 *>(place + 8 * target.stride) =
+    if (target.lower != nullptr) {
+        *reinterpret_cast<uint4 *>(target.lower + 2 * first) =
             make_uint4(lower[0], lower[1], lower[2], lower[3]);
     }
 }
@@ -192,11 +211,12 @@ __device__ __forceinline__ void store_activated(
     const float (&sums)[N / 2], const TileTarget &target, const float *bias) {
     const int pair = threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int set = 0; set < N / 64; ++set) {
-        uint32_t upper[4], lower[4];
+    for (int set = 0; set < tiles(N, 64); ++set) {
+        uint32_t upper[4] = {}, lower[4] = {};
 #pragma unroll
         for (int group = 0; group < 4; ++group) {
             const int gate = (set * 4 + group) * 8;
+            if (gate >= N / 2) break;
             float2 gate_bias = make_float2(0.0f, 0.0f), up_bias = gate_bias;
             if constexpr (Shape::kHasBias) {
                 const int column = 2 * target.first_column + 2 * gate + pair;
@@ -212,7 +232,7 @@ __device__ __forceinline__ void store_activated(
                 pack_bf16(activate(sums[gate + 2] + gate_bias.x, sums[gate + 6] + up_bias.x),
                     activate(sums[gate + 3] + gate_bias.y, sums[gate + 7] + up_bias.y));
         }
-        store_columns(target, set * 32, upper, lower);
+        store_columns(target, set * 32, N / 2, upper, lower);
     }
 }
 
@@ -222,11 +242,12 @@ __device__ __forceinline__ void store_sums(
     const float (&sums)[N / 2], const TileTarget &target, const float *bias) {
     const int pair = threadIdx.x % 4 * 2;
 #pragma unroll
-    for (int set = 0; set < N / 32; ++set) {
-        uint32_t upper[4], lower[4];
+    for (int set = 0; set < tiles(N, 32); ++set) {
+        uint32_t upper[4] = {}, lower[4] = {};
 #pragma unroll
         for (int group = 0; group < 4; ++group) {
             const int index = (set * 4 + group) * 4;
+            if (index >= N / 2) break;
             float2 addend = make_float2(0.0f, 0.0f);
             if constexpr (Shape::kHasBias) {
                 const int column = target.first_column + (set * 4 + group) * 8 + pair;
@@ -235,7 +256,7 @@ __device__ __forceinline__ void store_sums(
             upper[group] = pack_bf16(sums[index] + addend.x, sums[index + 1] + addend.y);
             lower[group] = pack_bf16(sums[index + 2] + addend.x, sums[index + 3] + addend.y);
         }
-        store_columns(target, set * 32, upper, lower);
+        store_columns(target, set * 32, N, upper, lower);
     }
 }
 

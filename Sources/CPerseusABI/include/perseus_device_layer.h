@@ -10,8 +10,16 @@ enum {
     PERSEUS_DEVICE_THREADS = 384,
     /// Most ring descriptors of one rank.
     PERSEUS_DEVICE_MAX_RINGS = 8,
-    /// Rows of one segment and of one return block.
-    PERSEUS_DEVICE_SEGMENT_ROWS = 64
+    /// Most rows of one segment, and rows of one return block.
+    PERSEUS_DEVICE_SEGMENT_ROWS = 64,
+    /// A tile's rows are dealt out in slots, which a segment begins at: what 8 rows of an accumulator lie in.
+    PERSEUS_DEVICE_SLOT_ROWS = 8,
+    PERSEUS_DEVICE_TILE_SLOTS = 16,
+    PERSEUS_DEVICE_TILE_ROWS = PERSEUS_DEVICE_SLOT_ROWS * PERSEUS_DEVICE_TILE_SLOTS,
+    /// Heights of the boxes that rows are loaded in: of a whole segment, and of a slot.
+    PERSEUS_DEVICE_BOX_HEIGHTS = 2,
+    /// Most ranks of a launch: a word has a bit for each.
+    PERSEUS_DEVICE_MAX_RANKS = 64
 };
 
 /// Which stages a launch executes; all but `MULTIPLY` are left out to measure the multiplication alone.
@@ -35,9 +43,9 @@ enum perseus_device_task_type {
     PERSEUS_DEVICE_TASK_STOP = 0,
     /// Rows of one expert's transfer, from hidden states to an arena.
     PERSEUS_DEVICE_TASK_PACK = 1,
-    /// Gate and up for two segments, one tile of columns.
+    /// Gate and up for a group's rows, one tile of columns.
     PERSEUS_DEVICE_TASK_UP = 2,
-    /// Down for two segments, one tile of columns.
+    /// Down for a group's rows, one tile of columns.
     PERSEUS_DEVICE_TASK_DOWN = 3,
     /// The same two for the shared expert.
     PERSEUS_DEVICE_TASK_SHARED_UP = 4,
@@ -59,13 +67,20 @@ typedef struct perseus_device_task {
     uint32_t lap;
 } perseus_device_task;
 
-/// Up to two segments of one expert, whose tiles are tasks.
+/// Rows of one source that follow each other in its packed order: one return block, or what there is of it.
+typedef struct perseus_device_segment {
+    uint32_t first_row;
+    uint16_t source;
+    /// Where it begins in its tile; a segment takes ceil(rows / SLOT_ROWS) slots.
+    uint8_t first_slot;
+    uint8_t rows;
+} perseus_device_segment;
+
+/// Segments of one expert that fill the slots of one tile, in the order of their slots and without gaps; its columns are
+/// tasks.
 typedef struct perseus_device_group {
-    uint32_t source[2];
-    uint32_t first_row[2];
-    /// 0 where there is no second segment.
-    uint32_t rows[2];
     uint32_t expert;
+    uint32_t segment_count;
     /// Groups that are multiplied tile by tile together, so that they share weights in the cache: the first one, and how
     /// many. Their second multiplication begins when the first one of all is done.
     uint32_t batch_first;
@@ -73,10 +88,11 @@ typedef struct perseus_device_group {
     /// Tiles that are done (atomic): of the whole batch, in its first group; and of this group.
     uint32_t up_done;
     uint32_t down_done;
-    uint32_t padding[5];
+    uint32_t padding[2];
+    perseus_device_segment segments[PERSEUS_DEVICE_TILE_SLOTS];
 } perseus_device_group;
 
-/// One command to the copy blocks that stand for a NIC: two halves of 16 bytes, each with the lap tag.
+/// One command to the copy block that stands for a NIC: two halves of 16 bytes, each with the lap tag.
 ///
 ///   value        address of the source, or the word to store
 ///   target_tag   63...48 lap tag (1 + lap, 16 bits) | 47...0 address of the target
@@ -97,8 +113,8 @@ enum perseus_device_copy_kind {
 enum {
     /// Commands of one copy queue; the NIC engine never has more under way.
     PERSEUS_DEVICE_COPY_CAPACITY = 4096,
-    /// Commands that the copy blocks take at once.
-    PERSEUS_DEVICE_COPY_BATCH = 32
+    /// Dynamic shared memory of a copy block.
+    PERSEUS_DEVICE_COPY_SHARED_BYTES = 48 * 4096 + 12288
 };
 
 /// What one rank's emulated NIC consists of.
@@ -107,9 +123,6 @@ typedef struct perseus_device_nic {
     uint64_t queue;
     /// In mapped host memory: commands that are done, counted from 0.
     uint64_t done;
-    /// In device memory, for the NIC's further blocks: a batch of commands, then its number and their arrivals.
-    uint64_t relay;
-    uint64_t reserved;
 } perseus_device_nic;
 
 /// Times of one round, by the GPU's clock, nanoseconds; in mapped host memory.
@@ -124,11 +137,11 @@ typedef struct perseus_device_round_times {
 /// One rank. All addresses are the device's.
 typedef struct perseus_device_rank {
     /// Rows of dispatchData; of the activations between the two multiplications; the tokens; and the activations of the
-    /// shared expert. Boxes of 64 x 64.
-    uint64_t dispatch_map[16];
-    uint64_t inner_map[16];
-    uint64_t hidden_map[16];
-    uint64_t shared_inner_map[16];
+    /// shared expert. 64 columns; boxes of a segment's rows first, then of a slot's.
+    uint64_t dispatch_maps[PERSEUS_DEVICE_BOX_HEIGHTS][16];
+    uint64_t inner_maps[PERSEUS_DEVICE_BOX_HEIGHTS][16];
+    uint64_t hidden_maps[PERSEUS_DEVICE_BOX_HEIGHTS][16];
+    uint64_t shared_inner_maps[PERSEUS_DEVICE_BOX_HEIGHTS][16];
     /// Data and signal region.
     uint64_t data;
     uint64_t signals;
@@ -182,7 +195,7 @@ typedef struct perseus_device_rank {
     /// `retired` is its `completed` word.
     perseus_device_ring rings[PERSEUS_DEVICE_MAX_RINGS];
     perseus_device_nic nic;
-    uint32_t tail_padding[14];
+    uint32_t tail_padding[18];
 } perseus_device_rank;
 
 /// One launch: all ranks of this GPU.
@@ -203,6 +216,7 @@ typedef struct perseus_device_layer {
     perseus_arena_layout layout;
     uint32_t rank_count;
     uint32_t blocks_per_rank;
+    /// 1: each rank has a block that moves bytes for its NIC.
     uint32_t copy_blocks_per_rank;
     uint32_t round_count;
     /// Rounds that were used before: epochs go on.
@@ -211,7 +225,9 @@ typedef struct perseus_device_layer {
     /// Transfers of a group, at least one; with PERSEUS_DEVICE_PER_TRANSFERS.
     uint32_t group_size;
     uint32_t coalesces_group;
-    uint32_t pairs_sources;
+    /// 1: the copy block moves no bytes before words that were commanded earlier. Where the ordering is proven nobody can see
+    /// the difference; where it is not, it is what a test of it looks for.
+    uint32_t keeps_copies_behind_words;
     uint32_t stages;
     /// 1: all puts of a round have completed before the next one begins.
     uint32_t quiets_between_rounds;
@@ -231,12 +247,12 @@ typedef struct perseus_device_layer {
 } perseus_device_layer;
 
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_task) == 16, "a device task is 16 bytes");
-PERSEUS_STATIC_ASSERT(sizeof(perseus_device_group) == 64, "a group is one line");
+PERSEUS_STATIC_ASSERT(sizeof(perseus_device_group) == 160, "a group has no holes");
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_copy) == 32, "a copy command is 32 bytes");
 PERSEUS_STATIC_ASSERT(sizeof(perseus_device_rank) % 64 == 0, "tensor maps stay aligned");
 PERSEUS_STATIC_ASSERT(
     sizeof(perseus_device_layer) == 10 * 8 + sizeof(perseus_arena_layout) + 16 * 4,
     "the launch's description has no holes");
-PERSEUS_ASSERT_OFFSET(perseus_device_rank, data, 512);
+PERSEUS_ASSERT_OFFSET(perseus_device_rank, data, 1024);
 
 #endif

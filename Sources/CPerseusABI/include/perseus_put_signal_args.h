@@ -25,7 +25,7 @@ typedef struct perseus_put_signal_times {
 
 /// Arguments of `perseus_bench_put_signal`.
 ///
-/// Grid: block 0 coordinates and receives, blocks 1 ... sender_blocks push, the copy blocks of rank 0's NIC behind them.
+/// Grid: block 0 coordinates and receives, blocks 1 ... sender_blocks push, the copy block of its NIC behind them.
 /// All of them have to be resident. `layer` describes the ranks; only rank 0 sends.
 typedef struct perseus_put_signal_args {
     perseus_device_layer layer;
