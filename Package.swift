@@ -67,6 +67,9 @@ let package = Package(
                 "CPerseusABI", "CPerseusShims", "PerseusCommandRing", "PerseusMemory",
                 "PerseusTransport", "PerseusPrimitives",
             ]),
+        // libfabric, found at run time; its headers, found when this is built, or not.
+        .target(name: "CFabric"),
+        swiftTarget("Libfabric", ["CFabric", "PerseusPrimitives", "PerseusTransport"]),
         // Roles of stages 1-4 and 8-10 as state machines.
         swiftTarget(
             "Megakernel",
@@ -145,6 +148,12 @@ let package = Package(
             [
                 "PerseusCommandRing", "CPerseusABI", "CPerseusShims",
                 "PerseusPrimitives",
+            ]),
+        swiftTests(
+            "Libfabric",
+            [
+                "CPerseusShims", "PerseusCommandRing", "PerseusLibfabric", "PerseusPrimitives",
+                "PerseusProxy", "PerseusTransport",
             ]),
         swiftTests(
             "Proxy",
