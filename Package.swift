@@ -125,7 +125,12 @@ let package = Package(
                 "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
             ]),
         // Arguments, reports, tables, atomic files, doctor.
-        swiftTarget("CommandLine", ["CPerseusShims", "PerseusDevice", "PerseusPrimitives"]),
+        swiftTarget(
+            "CommandLine",
+            [
+                "CPerseusShims", "PerseusDevice", "PerseusLibfabric", "PerseusPrimitives",
+                "PerseusProxy",
+            ]),
         .executableTarget(
             name: "perseus",
             dependencies: [

@@ -341,7 +341,9 @@ int perseus_fabric_poll(
         }
         if (got <= 0) return count;
         for (ssize_t index = 0; index < got; index++) {
-            int is_arrival = (entries[index].flags & FI_REMOTE_CQ_DATA) != 0;
+            // Some providers repeat a request's own flags in its completion.
+            int is_arrival =
+                (entries[index].flags & FI_REMOTE_CQ_DATA) && !(entries[index].flags & FI_WRITE);
             completions[count++] = (perseus_fabric_completion){
                 .context = is_arrival ? entries[index].data : (uint64_t)(uintptr_t)entries[index].op_context,
                 .error = 0,

@@ -1,6 +1,6 @@
 // Stage 7 of 10 — post: work requests to a libfabric provider.
 // Upstream:   ProxyLoop+Post.swift
-// Downstream: fabric.c
+// Downstream: Subscriber.swift (the words that the provider writes)
 
 import CFabric
 import Glibc
@@ -91,7 +91,9 @@ public struct LibfabricEndpoint: Transport, ~Copyable {
     }
 
     /// Where this endpoint is, with its regions: what `connect` of the others takes.
-    public func address(_ regions: [LibfabricAddress.Region]) throws(PerseusError) -> LibfabricAddress {
+    public func address(_ regions: [LibfabricAddress.Region]) throws(PerseusError)
+        -> LibfabricAddress
+    {
         var bytes = [UInt8](repeating: 0, count: Int(PERSEUS_FABRIC_ADDRESS_BYTES))
         let count = perseus_fabric_address(endpoint, &bytes)
         guard count > 0 else { throw failure(count, "has no address") }
@@ -103,19 +105,23 @@ public struct LibfabricEndpoint: Transport, ~Copyable {
         let status = perseus_fabric_connect(endpoint, UInt32(peer), address.name)
         guard status == 0 else { throw failure(status, "cannot take the address of rank \(peer)") }
         for region in address.regions {
-            perseus_fabric_set_remote(endpoint, UInt32(peer), Int32(region.index), region.key, region.base)
+            perseus_fabric_set_remote(
+                endpoint, UInt32(peer), Int32(region.index), region.key, region.base)
         }
     }
 
     private func failure(_ status: Int32, _ what: String) -> PerseusError {
         PerseusError(
-            .environment, "libfabric: \(provider.name) \(what): \(String(cString: perseus_fabric_error(status)))")
+            .environment,
+            "libfabric: \(provider.name) \(what): \(String(cString: perseus_fabric_error(status)))")
     }
 
     // MARK: Transport
 
     public mutating func post(_ request: WorkRequest) -> PostOutcome {
-        precondition(request.operation != .fetchAdd, "LibfabricEndpoint: no ordering promised needs an atomic")
+        precondition(
+            request.operation != .fetchAdd,
+            "LibfabricEndpoint: no ordering promised needs an atomic")
         var wanted = perseus_fabric_request()
         wanted.context = request.identifier
         wanted.local_offset = request.localOffset

@@ -80,20 +80,26 @@ public struct LibfabricProvider: Sendable {
         var promises: [OrderingGuarantees.Promise] = []
         if completesAtPeer {
             promises.append(
-                .init(.completionImpliesVisibility, source: "FI_DELIVERY_COMPLETE of fi_cq(3), granted by \(name)"))
+                .init(
+                    .completionImpliesVisibility,
+                    source: "FI_DELIVERY_COMPLETE of fi_cq(3), granted by \(name)"))
         }
         if hasFence && completesAtPeer {
             promises.append(
                 .init(
                     .fenceCoversWrites,
-                    source: "FI_FENCE of fi_endpoint(3) behind delivery-complete writes, granted by \(name)"))
+                    source:
+                        "FI_FENCE of fi_endpoint(3) behind delivery-complete writes, granted by \(name)"
+                ))
         }
         if ordersWrites, let known = Known.order.first(where: { $0.name == base }) {
             promises.append(.init(.providerWriteAfterWrite, source: known.source))
         }
         if hasRemoteData && Known.remoteData.contains(base) {
             promises.append(
-                .init(.immediatesExactlyOnce, source: "FI_REMOTE_CQ_DATA of fi_rma(3) on a reliable endpoint"))
+                .init(
+                    .immediatesExactlyOnce,
+                    source: "FI_REMOTE_CQ_DATA of fi_rma(3) on a reliable endpoint"))
         }
         return OrderingGuarantees(
             promises: promises, completesInOrder: false,

@@ -117,6 +117,28 @@ import Testing
         #expect(count > 0, "\(provider)")
     }
 
+    /// Where they are promised, immediates arrive once each, with their source.
+    @Test(arguments: providers)
+    func immediatesArriveOnce(provider: String) throws {
+        let count = 300
+        let pair = try EndpointPair(provider)
+        guard pair.guarantees.holds(.immediatesExactlyOnce) else { return }
+        var (posted, completed) = (0, 0)
+        var seen = Array(repeating: 0, count: count)
+        let deadline = perseus_monotonic_nanoseconds() + 20_000_000_000
+        while completed < count || seen.contains(0), perseus_monotonic_nanoseconds() < deadline {
+            if posted < count, pair.post(immediate: UInt32(posted)) { posted += 1 }
+            pair.ringDoorbell()
+            completed += pair.poll()
+            for arrival in pair.arrivals() {
+                #expect(arrival.source == 0)
+                seen[Int(arrival.immediate)] += 1
+            }
+        }
+        #expect(
+            completed == count && seen.allSatisfy { $0 == 1 }, "\(provider): \(completed), \(seen)")
+    }
+
     @Test func aProviderThatIsNotThereIsNamed() throws {
         guard case .success = LibfabricProvider.library else { return }
         let error = #expect(throws: PerseusError.self) {
@@ -132,5 +154,68 @@ import Testing
                 provider.guarantees.holds(.fenceCoversWrites) == (provider.name == "sockets"),
                 "\(provider.name)")
         }
+    }
+}
+
+/// Two endpoints without proxies: rank 0 writes to rank 1.
+private final class EndpointPair {
+    /// [rank]
+    private let endpoints: UnsafeMutablePointer<LibfabricEndpoint>
+    private let memory: UnsafeMutablePointer<UInt64>
+    private let completions: UnsafeMutablePointer<WorkCompletion>
+    private let received: UnsafeMutablePointer<ReceiveCompletion>
+    let guarantees: OrderingGuarantees
+    private static let limit = 32
+
+    init(_ provider: String) throws {
+        memory = .allocate(capacity: 1024)
+        memory.initialize(repeating: 0, count: 1024)
+        completions = .allocate(capacity: Self.limit)
+        received = .allocate(capacity: Self.limit)
+        endpoints = .allocate(capacity: 2)
+        let first = try LibfabricEndpoint(provider: provider, rank: 0, rankCount: 2)
+        let second = try LibfabricEndpoint(provider: provider, rank: 1, rankCount: 2)
+        let own = try first.address([try first.register(region: 0, base: memory, byteCount: 4096)])
+        let other = try second.address([
+            try second.register(region: 0, base: memory + 512, byteCount: 4096)
+        ])
+        for (peer, address) in [own, other].enumerated() {
+            try first.connect(peer, address)
+            try second.connect(peer, address)
+        }
+        guarantees = first.guarantees
+        endpoints.initialize(to: first)
+        (endpoints + 1).initialize(to: second)
+    }
+
+    deinit {
+        endpoints.deinitialize(count: 2)
+        endpoints.deallocate()
+        memory.deallocate()
+        completions.deallocate()
+        received.deallocate()
+    }
+
+    func post(immediate: UInt32) -> Bool {
+        var request = WorkRequest(
+            operation: .writeWithImmediate, peer: 1, queue: 0, byteCount: 64,
+            identifier: UInt64(immediate))
+        request.immediate = immediate
+        return endpoints[0].post(request) == .accepted
+    }
+
+    func ringDoorbell() { endpoints[0].ringDoorbell() }
+
+    /// Progress of both; requests of the first that have completed.
+    func poll() -> Int {
+        _ = endpoints[1].poll(completions, limit: Self.limit)
+        let count = endpoints[0].poll(completions, limit: Self.limit)
+        for index in 0..<count { #expect(completions[index].status == .success) }
+        return count
+    }
+
+    func arrivals() -> [ReceiveCompletion] {
+        let count = endpoints[1].pollReceive(received, limit: Self.limit)
+        return (0..<count).map { received[$0] }
     }
 }

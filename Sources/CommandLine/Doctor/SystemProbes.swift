@@ -3,7 +3,9 @@
 import Foundation
 import Glibc
 import PerseusDevice
+import PerseusLibfabric
 import PerseusPrimitives
+import PerseusProxy
 
 extension MachineProbes {
     /// Looks at the machine that this process runs on.
@@ -75,7 +77,7 @@ private func probeLibrary(_ library: ProbedLibrary) -> LibraryState {
     case .cudaDriver: probeDevices()
     case .nvrtc: probeCompiler()
     case .verbs: probeVerbs(open)
-    case .libfabric: probeFabric(open)
+    case .libfabric: probeFabric()
     case .pmix: .present(text(of: "PMIx_Get_version", in: open))
     case .openBLAS: .present(text(of: "openblas_get_config", in: open))
     }
@@ -124,12 +126,17 @@ private func probeVerbs(_ verbs: OpenLibrary) -> LibraryState {
     return .present("\(count) device\(count == 1 ? "" : "s") seen by ibv_get_device_list")
 }
 
-private func probeFabric(_ fabric: OpenLibrary) -> LibraryState {
-    typealias Version = @convention(c) () -> UInt32
-    guard let version = fabric.function("fi_version", as: Version.self)
-    else { return .unusable("libfabric.so.1 lacks fi_version") }
-    let packed = version()
-    return .present("version \(packed >> 16).\(packed & 0xFFFF)")
+/// Providers with what keeps a signal behind its data there, the cheapest that they promise.
+private func probeFabric() -> LibraryState {
+    switch LibfabricProvider.library {
+    case .failure(let error): return .unusable(error.reason)
+    case .success(let version):
+        let providers = LibfabricProvider.available.map { provider in
+            let ordering = SignalOrdering.cheapest(on: provider.guarantees)
+            return "\(provider.name) \(ordering?.rawValue ?? "without any order")"
+        }
+        return .present("version \(version): \(providers.joined(separator: ", "))")
+    }
 }
 
 /// What a function without arguments that returns a C text says.
