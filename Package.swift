@@ -119,8 +119,10 @@ let package = Package(
         swiftTarget(
             "Experiments",
             [
-                "CPerseusShims", "PerseusBenchmarks", "PerseusDevice", "PerseusDeviceRuns",
-                "PerseusRunners", "PerseusMegakernel", "PerseusProxy",
+                "CPerseusABI", "CPerseusShims", "PerseusBenchmarks", "PerseusDevice",
+                "PerseusDeviceRuns",
+                "PerseusCommandRing", "PerseusLibfabric", "PerseusRunners", "PerseusMegakernel",
+                "PerseusProxy",
                 "PerseusSoftNIC",
                 "PerseusTransport", "PerseusMoE", "PerseusPrimitives",
             ]),
@@ -194,8 +196,8 @@ let package = Package(
         swiftTests(
             "Experiments",
             [
-                "PerseusExperiments", "PerseusRunners", "PerseusProxy", "PerseusSoftNIC",
-                "PerseusPrimitives",
+                "PerseusExperiments", "PerseusLibfabric", "PerseusRunners", "PerseusProxy",
+                "PerseusSoftNIC", "PerseusPrimitives",
             ], data: ["Golden"]),
         swiftTests(
             "CommandLine", ["PerseusCommandLine", "PerseusPrimitives"], data: ["Golden"]),

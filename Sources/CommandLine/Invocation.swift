@@ -19,6 +19,7 @@ public enum Invocation: Equatable, Sendable {
     case simulateSweep(SweepOptions)
     case simulateProfile(ProfileOptions)
     case kernelsCompile(KernelsOptions)
+    case litmus(LitmusOptions)
     case doctor(DoctorOptions)
 
     /// Parses `arguments`, which exclude the name of the program.
@@ -44,6 +45,7 @@ public enum Invocation: Equatable, Sendable {
     ) throws(PerseusError) -> Invocation {
         switch given.command.path {
         case RunDeclaration.command.path: .run(try RunOptions(given))
+        case LitmusDeclaration.command.path: .litmus(try LitmusOptions(given))
         case DoctorDeclaration.command.path: .doctor(try DoctorOptions(given))
         case KernelsDeclaration.compile.path: .kernelsCompile(try KernelsOptions(given))
         case "perseus simulate seeds": .simulateSeeds(try SimulateOptions(given))
@@ -72,7 +74,7 @@ enum CommandTree {
             + "machine lacks, 4 a deadline passed or a peer died.",
         subcommands: [
             RunDeclaration.command, BenchDeclaration.command, SimulateDeclaration.command,
-            KernelsDeclaration.command, DoctorDeclaration.command,
+            KernelsDeclaration.command, LitmusDeclaration.command, DoctorDeclaration.command,
         ],
         examples: [
             CommandExample(

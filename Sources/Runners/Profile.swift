@@ -55,7 +55,7 @@ public struct Profile: Equatable, Sendable {
     init() {}
 
     /// The NIC as it behaves when `ordering` is asked of it.
-    func nic(for ordering: SignalOrdering?) -> NICParameters {
+    public func nic(for ordering: SignalOrdering?) -> NICParameters {
         var nic = fabric
         if hasProviderOrderOnRequest {
             nic.isProviderOrdered = true

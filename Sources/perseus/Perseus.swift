@@ -38,6 +38,7 @@ struct Perseus {
         case .simulateSweep(let options): try executeSweep(options)
         case .simulateProfile(let options): try executeProfile(options)
         case .kernelsCompile(let options): try executeKernelsCompile(options)
+        case .litmus(let options): try executeLitmus(options)
         case .doctor(let options): try executeDoctor(options)
         }
     }

@@ -46,7 +46,7 @@ private func refusal(_ words: String...) -> String {
                 == "perseus run: unknown option --elephants; see perseus run --help")
         #expect(
             refusal("dance")
-                == "perseus: unknown command dance; known are run, bench, simulate, kernels, doctor"
+                == "perseus: unknown command dance; known are run, bench, simulate, kernels, litmus, doctor"
         )
     }
 

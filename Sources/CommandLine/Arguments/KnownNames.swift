@@ -20,6 +20,11 @@ public enum KnownNames {
     /// No ordering at all: wrong on purpose, so only together with `--unproven`.
     public static let noOrdering = "none"
 
+    /// What can carry a litmus test.
+    public static let fabrics =
+        ["softnic"]
+        + ["tcp", "shm", "sockets", "udp", "net", "efa", "cxi", "verbs"].map { "libfabric:\($0)" }
+
     public static let clocks = ["virtual", "real"]
     public static let devices = ["cpu", "cuda"]
     public static let launches = ["in-process", "processes"]
