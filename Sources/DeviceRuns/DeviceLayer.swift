@@ -112,41 +112,10 @@ public final class DeviceLayer {
     private let outputs: DeviceBuffer
     private let descriptors: DeviceBuffer
     private let host: MappedBuffer
-    private var layout = Layout()
+    private let layout: DeviceLayerLayout
     private let network: DeviceNetwork
     private let transport: TransportJob
     private let kernelRanks: [DeviceRank]
-
-    /// Where a rank's parts lie; offsets are the same for every rank, within that rank's share of a buffer.
-    private struct Layout {
-        var arenaBytes = 0
-        var data = 0
-        var inner = 0
-        var sharedInner = 0
-        var sharedRows = 0
-        var tableBytes = 0
-        var signals = 0
-        var ids = 0
-        var scores = 0
-        var slotOfRow = 0
-        var rowOfSlot = 0
-        var firstRow = 0
-        var order = 0
-        var unpacked = 0
-        var unsent = 0
-        var members = 0
-        var groupArrivals = 0
-        var returnWords = 0
-        var queue = 0
-        var cursors = 0
-        var groups = 0
-        var counters = 0
-        var roundTokens = 0
-        var queueLog2 = 0
-        var groupCapacity = 0
-        var hostBytes = 0
-        var times = 0
-    }
 
     private let stream: CUDAStream
     /// Made beforehand: nothing is created while the kernel runs.
@@ -178,7 +147,7 @@ public final class DeviceLayer {
         }
         stream = try device.makeStream()
         abortStream = try device.makeStream()
-        layout = Self.plan(workload, rounds: rounds)
+        layout = DeviceLayerLayout(workload, rounds: rounds)
         arenas = try device.allocate(layout.arenaBytes * ranks)
         tables = try device.allocate(layout.tableBytes * ranks)
         let tokens = max(1, geometry.tokensPerRank.reduce(0, +))
@@ -233,63 +202,6 @@ public final class DeviceLayer {
         if threads > most {
             throw refuse("--proxy-threads \(threads): a kernel knows at most \(most) rings")
         }
-    }
-
-    private static func plan(_ workload: DeviceWorkload, rounds: Int) -> Layout {
-        let geometry = workload.geometry
-        let model = geometry.model
-        let ranks = geometry.rankCount
-        let rows = Int(geometry.layout.rows_per_source)
-        let tokens = geometry.roundTokens
-        let most = geometry.tokensPerRank.max() ?? 0
-        var layout = Layout()
-        var arena = DeviceMemoryPlan()
-        layout.data = arena.add(Int(geometry.layout.data_byte_count))
-        layout.inner = arena.add(ranks * rows * model.intermediate * 2)
-        layout.sharedInner = arena.add(
-            model.sharedIntermediate > 0 ? most * model.sharedIntermediate * 2 : 0)
-        layout.sharedRows = arena.add(model.sharedIntermediate > 0 ? most * model.hidden * 2 : 0)
-        layout.arenaBytes = arena.byteCount
-
-        let experts = geometry.placement.maxExpertsPerRank
-        let segments = ranks * (rows / 64 + experts) + 1
-        let sharedGroups = (tokens + 127) / 128
-        layout.groupCapacity = segments + sharedGroups
-        let shape = workload.weights.shape
-        func tiles(_ columns: Int, _ width: Int) -> Int { (columns + width - 1) / width }
-        let perGroup =
-            tiles(2 * model.intermediate, shape.upColumns) + tiles(model.hidden, shape.downColumns)
-        let perShared =
-            tiles(2 * model.sharedIntermediate, shape.upColumns)
-            + tiles(model.hidden, shape.downColumns)
-        let tasks =
-            rows / 64 + model.expertCount + segments * perGroup + sharedGroups * perShared
-            + tokens / 16 + 256
-        while 1 << layout.queueLog2 < tasks { layout.queueLog2 += 1 }
-        var table = DeviceMemoryPlan()
-        layout.signals = table.add(Int(geometry.layout.signal_byte_count))
-        layout.ids = table.add(most * model.topK * 4)
-        layout.scores = table.add(most * model.topK * 4)
-        layout.slotOfRow = table.add(rows * 4)
-        layout.rowOfSlot = table.add(rows * 4)
-        layout.firstRow = table.add((model.expertCount + 1) * 4)
-        layout.order = table.add(model.expertCount * 4)
-        layout.unpacked = table.add(model.expertCount * 4)
-        layout.unsent = table.add(ranks * 4)
-        layout.members = table.add(model.expertCount * 4)
-        layout.groupArrivals = table.add((model.expertCount + 1) * 4)
-        layout.returnWords = table.add((rows / 64 + model.expertCount + 1) * 4)
-        layout.queue = table.add(MemoryLayout<perseus_device_task>.stride << layout.queueLog2)
-        layout.cursors = table.add(2 * Int(PERSEUS_SHARED_WORD_STRIDE))
-        layout.groups = table.add(layout.groupCapacity * MemoryLayout<perseus_device_group>.stride)
-        layout.counters = table.add(4 * Int(PERSEUS_SHARED_WORD_STRIDE))
-        layout.roundTokens = table.add(rounds * 8)
-        layout.tableBytes = table.byteCount
-
-        var host = DeviceMemoryPlan()
-        layout.times = host.add(rounds * MemoryLayout<perseus_device_round_times>.stride)
-        layout.hostBytes = host.byteCount
-        return layout
     }
 
     // MARK: Filling

@@ -1,6 +1,5 @@
 // Start-up work divided over a few threads.
 
-import Glibc
 import PerseusPrimitives
 
 /// What one thread of `runOnThreads` does, and how it ended.
@@ -30,27 +29,12 @@ package func runOnThreads(
         Worker(items: stride(from: thread, to: itemCount, by: threads), body: body)
     }
     // The calling thread is the first worker; one that cannot be started is run here as well.
-    var handles: [pthread_t] = []
+    var started: [WorkerThread] = []
     for worker in workers.dropFirst() {
-        if let handle = start(worker) { handles.append(handle) } else { worker.run() }
+        if let thread = WorkerThread(worker.run) { started.append(thread) } else { worker.run() }
     }
     workers[0].run()
-    for handle in handles { pthread_join(handle, nil) }
+    for thread in started { thread.join() }
     let failures = workers.compactMap(\.failure)
     if let first = failures.min(by: { $0.item < $1.item }) { throw first.error }
-}
-
-/// A joinable thread that runs `worker`; nil when the system has none to give.
-private func start(_ worker: Worker) -> pthread_t? {
-    var handle = pthread_t()
-    let context = Unmanaged.passRetained(worker)
-    let status = pthread_create(
-        &handle, nil,
-        { context in
-            Unmanaged<Worker>.fromOpaque(context!).takeRetainedValue().run()
-            return nil
-        }, context.toOpaque())
-    if status == 0 { return handle }
-    context.release()
-    return nil
 }

@@ -47,16 +47,9 @@ private final class PMIxMeeting: @unchecked Sendable {
     private static let key = "perseus.rendezvous"
 
     func run(deadline: UInt64) throws(PerseusError) {
-        let body = Unmanaged.passRetained(self)
-        var thread = pthread_t()
-        let status = pthread_create(
-            &thread, nil,
-            { pointer in
-                Unmanaged<PMIxMeeting>.fromOpaque(pointer!).takeRetainedValue().meetAndTell()
-                return nil
-            }, body.toOpaque())
-        precondition(status == 0, "PMIxMeeting: cannot create a thread")
-        pthread_detach(thread)
+        let thread = WorkerThread { self.meetAndTell() }
+        precondition(thread != nil, "PMIxMeeting: cannot create a thread")
+        thread?.detach()
         let begin = monotonicNow()
         while true {
             let isOver = lock.locked {

@@ -19,7 +19,7 @@ public final class ProcessGroup: Rendezvous, @unchecked Sendable {
     private let deadline: UInt64
     private let interruption: @Sendable () -> Bool
     private let times: LifelineTimes
-    private var thread = pthread_t()
+    private var thread: WorkerThread?
     /// A pipe that wakes the thread.
     private let alarm: (read: Int32, write: Int32)
     private let lock = ConditionLock()
@@ -72,14 +72,8 @@ public final class ProcessGroup: Rendezvous, @unchecked Sendable {
     // MARK: The thread
 
     private func startThread() {
-        let body = Unmanaged.passRetained(LifelineBody { self.keepLifeline() })
-        let status = pthread_create(
-            &thread, nil,
-            { pointer in
-                Unmanaged<LifelineBody>.fromOpaque(pointer!).takeRetainedValue().run()
-                return nil
-            }, body.toOpaque())
-        precondition(status == 0, "ProcessGroup: cannot create a thread")
+        thread = WorkerThread { self.keepLifeline() }
+        precondition(thread != nil, "ProcessGroup: cannot create a thread")
     }
 
     private func keepLifeline() {
@@ -215,13 +209,7 @@ public final class ProcessGroup: Rendezvous, @unchecked Sendable {
         guard isFirst else { return }
         perseus_store_release(words + Self.stopWord, 1)
         wake()
-        pthread_join(thread, nil)
+        thread?.join()
         end.leave(failure: lossCount > 0 ? nil : failure)
     }
-}
-
-/// What the thread does; a C function pointer cannot carry an object.
-private final class LifelineBody {
-    let run: () -> Void
-    init(_ run: @escaping () -> Void) { self.run = run }
 }

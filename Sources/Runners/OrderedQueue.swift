@@ -1,7 +1,6 @@
 // Numbered jobs on several threads, whose results one thread takes as if they had run one after the other.
 
 import CPerseusShims
-import Glibc
 import PerseusPrimitives
 
 /// Hands out the jobs 0, 1, 2, … in order to worker threads and keeps each result until it is taken.
@@ -34,10 +33,9 @@ public final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
     }
 
     private let jobs: Jobs
-    private let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    /// A result came, needs became free, or a worker left.
-    private let hasChanged = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var handles: [pthread_t] = []
+    /// Its condition: a result came, needs became free, or a worker left.
+    private let lock = ConditionLock()
+    private var threads: [WorkerThread] = []
     // Guarded by `lock`.
     private var nextIndex = 0
     private var isClosed = false
@@ -47,33 +45,22 @@ public final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
     /// By index; looked up, never iterated.
     private var results: [Int: Value] = [:]
 
-    public init(_ jobs: Jobs) {
-        self.jobs = jobs
-        pthread_mutex_init(lock, nil)
-        pthread_cond_init(hasChanged, nil)
-    }
-
-    deinit {
-        pthread_cond_destroy(hasChanged)
-        pthread_mutex_destroy(lock)
-        hasChanged.deallocate()
-        lock.deallocate()
-    }
+    public init(_ jobs: Jobs) { self.jobs = jobs }
 
     // MARK: The thread that takes
 
     /// - Errors: `environment` when the system has no thread to give.
     public func start(threadCount: Int) throws(PerseusError) {
         for _ in 0..<max(1, threadCount) { startWorker() }
-        guard !handles.isEmpty else { throw PerseusError(.environment, "cannot start a thread") }
+        guard !threads.isEmpty else { throw PerseusError(.environment, "cannot start a thread") }
     }
 
     private func startWorker() {
-        locked { workerCount += 1 }
-        if let handle = startThread({ self.work() }) {
-            handles.append(handle)
+        lock.locked { workerCount += 1 }
+        if let thread = WorkerThread({ self.work() }) {
+            threads.append(thread)
         } else {
-            locked { workerCount -= 1 }
+            lock.locked { workerCount -= 1 }
         }
     }
 
@@ -83,8 +70,10 @@ public final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
     public func take(_ index: Int, tick: () -> Void = {}) -> Value? {
         while true {
             tick()
-            let (result, isLast) = locked {
-                if results[index] == nil && workerCount > 0 { waitOneSecond() }
+            let (result, isLast) = lock.locked {
+                if results[index] == nil && workerCount > 0 {
+                    lock.wait(nanoseconds: 1_000_000_000)
+                }
                 return (results.removeValue(forKey: index), workerCount == 0)
             }
             if let result { return result }
@@ -94,16 +83,16 @@ public final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
 
     /// No job is handed out any more.
     public func close() {
-        locked {
+        lock.locked {
             isClosed = true
-            pthread_cond_broadcast(hasChanged)
+            lock.broadcast()
         }
     }
 
     /// Waits until the workers have left.
     public func join() {
-        for handle in handles { pthread_join(handle, nil) }
-        handles = []
+        for thread in threads { thread.join() }
+        threads = []
     }
 
     // MARK: Workers
@@ -111,23 +100,23 @@ public final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
     private func work() {
         while let (index, need) = claim() {
             let result = jobs.run(index)
-            locked {
+            lock.locked {
                 results[index] = result
                 runningCount -= 1
                 runningNeed -= need
                 if jobs.endsBehind(result) { isClosed = true }
-                pthread_cond_broadcast(hasChanged)
+                lock.broadcast()
             }
         }
-        locked {
+        lock.locked {
             workerCount -= 1
-            pthread_cond_broadcast(hasChanged)
+            lock.broadcast()
         }
     }
 
     /// The next job and its need, as soon as there is room for it; nil when there is none.
     private func claim() -> (index: Int, need: Int)? {
-        locked {
+        lock.locked {
             while !isClosed, jobs.mayStart(nextIndex) {
                 let need = jobs.need(nextIndex)
                 if runningCount == 0 || need <= jobs.budget - runningNeed {
@@ -136,47 +125,11 @@ public final class OrderedQueue<Value: Sendable>: @unchecked Sendable {
                     runningNeed += need
                     return (nextIndex - 1, need)
                 }
-                pthread_cond_wait(hasChanged, lock)
+                lock.wait()
             }
             return nil
         }
     }
-
-    /// Until something changes, at most a second; `lock` is held before and after.
-    private func waitOneSecond() {
-        var end = timespec()
-        clock_gettime(CLOCK_REALTIME, &end)
-        end.tv_sec += 1
-        pthread_cond_timedwait(hasChanged, lock, &end)
-    }
-
-    private func locked<Result>(_ body: () -> Result) -> Result {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        return body()
-    }
-}
-
-/// What a new thread does.
-private final class ThreadBody: Sendable {
-    let run: @Sendable () -> Void
-
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-}
-
-/// A joinable thread that runs `body`; nil when the system has none to give.
-private func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t? {
-    var handle = pthread_t()
-    let context = Unmanaged.passRetained(ThreadBody(body))
-    let status = pthread_create(
-        &handle, nil,
-        { context in
-            Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue().run()
-            return nil
-        }, context.toOpaque())
-    if status == 0 { return handle }
-    context.release()
-    return nil
 }
 
 /// Calls `body` on this thread; if it crashes, `line` is the last thing that the process says for itself.

@@ -81,21 +81,13 @@ package final class ThreadRunner<K: Kernel>: @unchecked Sendable {
     /// Runs to the end, to a failure, or to the deadline.
     package func run() -> RunOutcome {
         startedAt = origin ?? perseus_monotonic_nanoseconds()
-        var threads: [pthread_t] = []
-        for thread in 1..<max(1, threadCount) {
-            let body = Unmanaged.passRetained(ThreadBody { self.work(thread: thread) })
-            var handle = pthread_t()
-            let status = pthread_create(
-                &handle, nil,
-                { pointer in
-                    Unmanaged<ThreadBody>.fromOpaque(pointer!).takeRetainedValue().run()
-                    return nil
-                }, body.toOpaque())
-            precondition(status == 0, "ThreadRunner: cannot create a thread")
-            threads.append(handle)
+        let threads = (1..<max(1, threadCount)).map { thread in
+            let started = WorkerThread { self.work(thread: thread) }
+            precondition(started != nil, "ThreadRunner: cannot create a thread")
+            return started!
         }
         work(thread: 0)
-        for handle in threads { pthread_join(handle, nil) }
+        for thread in threads { thread.join() }
         return summarize()
     }
 
@@ -365,10 +357,4 @@ private struct GroupWatch {
         }
         return lostAt.map { time &- $0 > Self.grace && time > $0 } ?? false
     }
-}
-
-/// What a new thread does; a C function pointer cannot carry a generic runner.
-private final class ThreadBody {
-    let run: () -> Void
-    init(_ run: @escaping () -> Void) { self.run = run }
 }
