@@ -58,7 +58,7 @@ public struct LayerKernelShape: Sendable, Equatable {
                 ("PERSEUS_BIAS", model.hasBias ? "1" : "0"),
                 ("PERSEUS_SCALES_INPUT", model.scalesInput ? "1" : "0"),
             ],
-            // Most of it in the operator and in sending; some around the loop over K (docs/gpu.md, What is open).
-            spillByteLimit: 1280)
+            // In the operator, packing and combining; the loops over K have none (docs/gpu.md, What is open).
+            spillByteLimit: 700)
     }
 }
