@@ -51,19 +51,21 @@ struct DeviceLayerLayout {
         sharedRows = arena.add(model.sharedIntermediate > 0 ? most * model.hidden * 2 : 0)
         arenaBytes = arena.byteCount
 
+        func tiles(_ columns: Int, _ width: Int) -> Int { (columns + width - 1) / width }
+        let segmentRows = Int(PERSEUS_DEVICE_SEGMENT_ROWS)
+        let tileRows = Int(PERSEUS_DEVICE_TILE_ROWS)
         let experts = geometry.placement.maxExpertsPerRank
-        let segments = ranks * (rows / 64 + experts) + 1
-        let sharedGroups = (tokens + 127) / 128
+        let segments = ranks * (rows / segmentRows + experts) + 1
+        let sharedGroups = tiles(tokens, tileRows)
         groupCapacity = segments + sharedGroups
         let shape = workload.weights.shape
-        func tiles(_ columns: Int, _ width: Int) -> Int { (columns + width - 1) / width }
         let perGroup =
             tiles(2 * model.intermediate, shape.upColumns) + tiles(model.hidden, shape.downColumns)
         let perShared =
             tiles(2 * model.sharedIntermediate, shape.upColumns)
             + tiles(model.hidden, shape.downColumns)
         let tasks =
-            rows / 64 + model.expertCount + segments * perGroup + sharedGroups * perShared
+            rows / segmentRows + model.expertCount + segments * perGroup + sharedGroups * perShared
             + tokens / 16 + 256
         while 1 << queueLog2 < tasks { queueLog2 += 1 }
         var table = DeviceMemoryPlan()
@@ -78,7 +80,7 @@ struct DeviceLayerLayout {
         unsent = table.add(ranks * 4)
         members = table.add(model.expertCount * 4)
         groupArrivals = table.add((model.expertCount + 1) * 4)
-        returnWords = table.add((rows / 64 + model.expertCount + 1) * 4)
+        returnWords = table.add((rows / segmentRows + model.expertCount + 1) * 4)
         queue = table.add(MemoryLayout<perseus_device_task>.stride << queueLog2)
         cursors = table.add(2 * Int(PERSEUS_SHARED_WORD_STRIDE))
         groups = table.add(groupCapacity * MemoryLayout<perseus_device_group>.stride)

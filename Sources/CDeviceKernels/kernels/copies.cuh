@@ -118,11 +118,7 @@ __device__ void read_commands(const LayerView &layer, CopyMemory &memory) {
         const uint32_t own = lane >= count ? 0
             : bytes == 0 ? 1 : (bytes + CopyMover::kPieceBytes - 1) / CopyMover::kPieceBytes;
         // Pieces up to and with this lane's command.
-        uint32_t sum = own;
-        for (uint32_t step = 1; step < kWarpThreads; step *= 2) {
-            const uint32_t other = __shfl_up_sync(0xFFFFFFFF, sum, step);
-            if (lane >= step) sum += other;
-        }
+        const uint32_t sum = inclusive_sum(own);
         const uint32_t total = __shfl_sync(0xFFFFFFFF, sum, kWarpThreads - 1);
         uint32_t base = 0;
         do {

@@ -27,6 +27,16 @@ __device__ __forceinline__ uint64_t global_nanoseconds() {
 /// without divergence.
 __device__ __forceinline__ int uniform(int value) { return __shfl_sync(0xFFFFFFFF, value, 0); }
 
+/// The sum of this lane's value and those of all lanes below it. Warp.
+__device__ __forceinline__ uint32_t inclusive_sum(uint32_t value) {
+    const int lane = threadIdx.x % kWarpThreads;
+    for (int step = 1; step < kWarpThreads; step *= 2) {
+        const uint32_t other = __shfl_up_sync(0xFFFFFFFF, value, step);
+        if (lane >= step) value += other;
+    }
+    return value;
+}
+
 // MARK: Barriers in shared memory
 
 __device__ __forceinline__ void barrier_init(uint64_t *barrier, uint32_t arrivals) {

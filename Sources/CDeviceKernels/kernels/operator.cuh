@@ -124,11 +124,7 @@ struct Scheduler {
             const uint32_t first = first_row[expert];
             const uint32_t rows = static_cast<int>(lane) < members ? first_row[expert + 1] - first : 0;
             const uint32_t chunks = (rows + PERSEUS_DEVICE_SEGMENT_ROWS - 1) / PERSEUS_DEVICE_SEGMENT_ROWS;
-            uint32_t sum = chunks;
-            for (uint32_t step = 1; step < kWarpThreads; step *= 2) {
-                const uint32_t other = __shfl_up_sync(0xFFFFFFFF, sum, step);
-                if (lane >= step) sum += other;
-            }
+            const uint32_t sum = inclusive_sum(chunks);
             uint32_t position = lane == kWarpThreads - 1 ? queue.reserve(sum) : 0;
             position = __shfl_sync(0xFFFFFFFF, position, kWarpThreads - 1) + sum - chunks;
             for (int member = 0; member < members; ++member) {

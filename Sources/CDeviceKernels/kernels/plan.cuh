@@ -87,11 +87,7 @@ __device__ void plan_round(const LayerView &layer, const Round &round, uint32_t 
         for (int base = 0; base < Shape::kExperts; base += kWarpThreads) {
             const int expert = base + lane;
             const uint32_t rows = expert < Shape::kExperts ? unpacked[expert] : 0;
-            uint32_t sum = rows;
-            for (int step = 1; step < kWarpThreads; step *= 2) {
-                const uint32_t other = __shfl_up_sync(0xFFFFFFFF, sum, step);
-                if (lane >= step) sum += other;
-            }
+            const uint32_t sum = inclusive_sum(rows);
             if (expert < Shape::kExperts) first_row[expert] = row + sum - rows;
             row += __shfl_sync(0xFFFFFFFF, sum, kWarpThreads - 1);
         }

@@ -54,8 +54,7 @@ enum perseus_device_task_type {
     PERSEUS_DEVICE_TASK_COMBINE = 6
 };
 
-/// A task as it lies in a rank's queue: two halves of 16 bytes, each with the lap of its place, so that a half validates
-/// itself.
+/// A task as it lies in a rank's queue: 16 bytes, stored at once with the lap of their place.
 typedef struct perseus_device_task {
     /// type:8 | expert:24 (of this rank; for a pack task of the layer)
     uint32_t type_and_expert;

@@ -98,7 +98,6 @@ struct LitmusBatch {
 
 /// Both ranks.
 final class LitmusPair<NIC: Transport & ~Copyable> {
-    let guarantees: OrderingGuarantees
     private let memory: LitmusMemory
     private let ordering: SignalOrdering
     private let rings: [CommandRing]
@@ -116,7 +115,6 @@ final class LitmusPair<NIC: Transport & ~Copyable> {
         self.memory = memory
         self.ordering = ordering
         self.progress = progress
-        guarantees = first.guarantees
         let byteCount = CommandRing.byteCount(capacity: Self.ringCapacity)
         ringMemory = (0..<2).map { _ in .allocate(byteCount: byteCount, alignment: 128) }
         rings = ringMemory.map { CommandRing.initialize(at: $0, capacity: Self.ringCapacity) }
